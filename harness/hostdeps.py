@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""What the system itself has to provide: what for, how to see whether it is there, how to get it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import commands, progress, settings
+from harness.errors import HarnessError
+
+# Debian's default path for users lacks these, where depmod lives.
+_SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """One thing of the system. Exactly one of `command`, `module` (pkg-config), `file` says if it is there."""
+
+    package: str
+    """Debian's package that has it."""
+    why: str
+    command: str | None = None
+    module: str | None = None
+    file: str | None = None
+    version: tuple[str, ...] = ("--version",)
+
+    def present(self) -> bool:
+        """True if it is there."""
+        if self.command:
+            return shutil.which(self.command, path=_SEARCH) is not None
+        if self.file:
+            return Path(self.file).exists()
+        return bool(self.module) and bool(
+            commands.output(["pkg-config", "--modversion", str(self.module)], check=False)
+            if shutil.which("pkg-config")
+            else ""
+        )
+
+    def describe(self) -> str:
+        """Its version, or its path where it tells none."""
+        if self.module:
+            return commands.output(["pkg-config", "--modversion", self.module], check=False).strip()
+        if self.command:
+            path = shutil.which(self.command, path=_SEARCH) or self.command
+            text = commands.output([path, *self.version], check=False) if self.version else ""
+            return text.partition("\n")[0].strip() or path
+        return str(self.file)
+
+
+_ARCHIVE = (
+    Dependency("apt", "reads Debian's archive", command="apt-get"),
+    Dependency("dpkg", "unpacks packages", command="dpkg-deb"),
+    Dependency(
+        "debian-archive-keyring",
+        "the keys that sign Debian's archive",
+        file="/usr/share/keyrings/debian-archive-keyring.gpg",
+    ),
+)
+_CROSS = Dependency("gcc-aarch64-linux-gnu", "compiles the module for arm64", command="aarch64-linux-gnu-gcc")
+_MODULE = (
+    *_ARCHIVE,
+    _CROSS,
+    Dependency("gcc", "compiles the kernel's build helpers", command="gcc"),
+    Dependency("libc6-dev", "headers for the kernel's build helpers", file="/usr/include/stdio.h"),
+    Dependency("make", "runs the kernel's build system", command="make"),
+    Dependency("dwarves", "type information in modules (pahole)", command="pahole"),
+    Dependency("bc", "used by the kernel's build system", command="bc", version=()),
+    Dependency("kmod", "indexes modules (depmod)", command="depmod"),
+    Dependency("xz-utils", "unpacks the kernel's modules", command="xz"),
+)
+_DTB = (
+    Dependency("device-tree-compiler", "compiles overlays", command="dtc"),
+    Dependency("device-tree-compiler", "merges overlays into a devicetree", command="fdtoverlay"),
+)
+_ROOTFS = (*_ARCHIVE, _MODULE[-2], _MODULE[-1])
+_RUN = (
+    Dependency("iperf3", "the far end of throughput tests", command="iperf3"),
+    Dependency("tcpdump", "reads captures", command="tcpdump"),
+)
+_LINT = (
+    *_MODULE,
+    *_DTB,
+    Dependency("sparse", "checks annotations of kernel code", command="sparse"),
+    Dependency("shellcheck", "checks shell scripts", command="shellcheck"),
+    Dependency("perl", "runs checkpatch", command="perl"),
+)
+# Only for sources that are not unpacked with what Python has, and for building the emulator; what else the
+# emulator needs is in qemu/qemu.toml.
+_QEMU = (*_ARCHIVE, Dependency("patch", "applies patches", command="patch"), _MODULE[-1])
+
+GROUPS: dict[str, tuple[Dependency, ...]] = {
+    "archive": _ARCHIVE,
+    "module": _MODULE,
+    "dtb": _DTB,
+    "rootfs": _ROOTFS,
+    "qemu": _QEMU,
+    "run": _RUN,
+    "lint": _LINT,
+}
+
+_lock = threading.Lock()
+
+
+def all_dependencies() -> list[Dependency]:
+    """Every dependency of every group, once."""
+    return list(dict.fromkeys(one for group in GROUPS.values() for one in group))
+
+
+def require(*groups: str) -> None:
+    """Make sure that everything of these groups is there; installs it where that is allowed.
+
+    HarnessError with the exact command where it is not.
+    """
+    for group in groups:
+        _require_group(group)
+
+
+@functools.cache
+def _require_group(group: str) -> None:
+    _install(one.package for one in GROUPS[group] if not one.present())
+
+
+@functools.cache
+def require_packages(packages: tuple[str, ...]) -> None:
+    """Make sure that Debian packages are installed; on other systems they are only named if unknown."""
+    if not shutil.which("dpkg-query"):
+        return
+    shown = commands.output(
+        ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package} ${Provides}\n", *packages],
+        check=False,
+    ) or _query_each(packages)
+    installed: set[str] = set()
+    for line in shown.splitlines():
+        status, _, names = line.partition(" ")
+        if status == "installed":
+            installed.update(re.split(r"[ ,()=]+", names))
+    _install(package for package in packages if package not in installed)
+
+
+def _query_each(packages: Iterable[str]) -> str:
+    """dpkg-query fails as a whole if it does not know one of the packages."""
+    form = "${db:Status-Status} ${Package} ${Provides}\n"
+    return "".join(
+        commands.output(["dpkg-query", "--show", "--showformat", form, package], check=False)
+        for package in packages
+    )
+
+
+def install_command(packages: Iterable[str]) -> list[str]:
+    """The command that installs Debian packages, as root."""
+    return ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+
+
+def _install(missing: Iterable[str]) -> None:
+    packages = sorted(set(missing))
+    if not packages:
+        return
+    command = install_command(packages)
+    shown = " ".join(command)
+    if not shutil.which("apt-get"):
+        raise HarnessError(
+            f"not installed: {', '.join(packages)} (Debian's names)",
+            hint="install what has these on this system; ./inv doctor says what each is for",
+        )
+    prefix: list[str] = []
+    if os.geteuid() != 0:
+        if not shutil.which("sudo") or not commands.output(["sudo", "-n", "echo", "yes"], check=False):
+            raise HarnessError(f"not installed: {', '.join(packages)}", hint=f"run: sudo {shown}")
+        prefix = ["sudo", "-n"]
+    if settings.offline():
+        raise HarnessError(f"offline, and not installed: {', '.join(packages)}", hint=f"run: {shown}")
+    with _lock, progress.step(f"install {', '.join(packages)}", always=True) as step:
+        progress.say(" ".join([*prefix, *command]))
+        env = {"DEBIAN_FRONTEND": "noninteractive"}
+        options = ["-o", "DPkg::Lock::Timeout=120"]
+        show = ["env", "DEBIAN_FRONTEND=noninteractive"]
+        update = [*prefix, *show, "apt-get", *options, "update"]
+        install = [*prefix, *show, command[0], *options, *command[1:]]
+
+        def on_line(line: str) -> None:
+            step.update(detail=line)
+
+        if not any(Path("/var/lib/apt/lists").glob("*_Packages*")):
+            commands.run(update, log="install", env=env, on_line=on_line)
+        elif commands.run(install, log="install", env=env, on_line=on_line, check=False).status == 0:
+            return
+        else:
+            # The lists may be older than what the mirror still has.
+            commands.run(update, log="install", env=env, on_line=on_line)
+        commands.run(install, log="install", env=env, on_line=on_line, hint=f"try by hand: sudo {shown}")
