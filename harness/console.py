@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: MIT
+"""Commands over a serial console that the kernel writes to as well.
+
+The shell at the other end learns a few functions once; after that each command travels as base64 (so no
+byte of it means anything to the terminal) and its standard output, standard error and exit status come
+back as one frame of base64 between markers, with both lengths. A kernel message may land anywhere inside
+a frame: it starts with a time stamp in square brackets, which base64 never contains, so it is cut out
+again, and the lengths prove that what is left is complete. If it is not, the frame is asked for again.
+
+What the kernel prints: after `attach` only emergencies and alerts reach the console, which keeps it quiet
+in every test that goes well. An Oops or a panic raises the level by itself before its report, so that is
+always seen; it ends the guest (`oops=panic panic=-1`, see target.py) and is raised as GuestCrashError.
+Everything else the kernel says is read from its log, see klog.py.
+
+A terminal takes lines of at most 4095 characters: longer commands go in parts, each acknowledged.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pexpect
+from pexpect import fdpexpect
+
+from harness.errors import HarnessError
+
+# A kernel message on the console: "[   12.345678] text", "[ 12.345678][ T1] text" with PRINTK_CALLER.
+NOISE = r"\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? [^\n]*\n"
+_NOISE = re.compile(NOISE)
+CRASH = r"(?:Kernel panic - not syncing|Internal error: |Unable to handle kernel |Oops - |Oops: )[^\n]*"
+# Characters of base64 in one input line; far below the terminal's limit of 4095.
+PART = 2000
+# Added to a command's own time limit before the guest itself is given up.
+MARGIN = 15.0
+# How long an Oops may take to be printed in full.
+CRASH_SECONDS = 10.0
+TAIL_LINES = 25
+DIRECTORY = "/run/harness"
+
+# $1 is always the number of the frame. Markers are built from two halves, so that an echo of this text
+# is not taken for one.
+FUNCTIONS = f"""
+mkdir -p {DIRECTORY}
+__m() {{ printf '\\n%s%s\\n' '@@' "$1"; }}
+__n() {{ : >{DIRECTORY}/in; __m "ack $1"; }}
+__a() {{ printf '%s\\n' "$2" >>{DIRECTORY}/in; __m "ack $1"; }}
+__p() {{ __m "out $1"; base64 {DIRECTORY}/out; __m "err $1"
+[ ! -s {DIRECTORY}/err ] || base64 {DIRECTORY}/err
+__m "end $1 $__s $(stat -c %s {DIRECTORY}/out) $(stat -c %s {DIRECTORY}/err) fin"; }}
+__x() {{ base64 -d {DIRECTORY}/in >{DIRECTORY}/cmd
+timeout -k 3 "$2" /bin/sh {DIRECTORY}/cmd >{DIRECTORY}/out 2>{DIRECTORY}/err </dev/null; __s=$?; __p "$1"; }}
+__r() {{ printf '%s\\n' "$3" >{DIRECTORY}/in; __x "$1" "$2"; }}
+dmesg -n 2
+"""
+
+
+class GuestError(HarnessError):
+    """The machine at the other end is not usable any more; the next test needs a fresh one."""
+
+
+class GuestCrashError(GuestError):
+    """The kernel reported an Oops or a panic, or the machine ended by itself."""
+
+
+class GuestHangError(GuestError):
+    """No answer within the time limit, not even from `timeout` in the guest."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What one command gave back."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+def strip_noise(text: str) -> str:
+    """The text without the kernel's messages, wherever they landed."""
+    return _NOISE.sub("", text)
+
+
+def tolerant(marker: str) -> str:
+    """A regular expression for `marker` that also matches with kernel messages inside it."""
+    return f"(?:{NOISE})*".join(re.escape(character) for character in marker)
+
+
+class Console:
+    """A shell behind a connected socket (or any file descriptor that reads and writes a terminal)."""
+
+    def __init__(self, connection: socket.socket | int, on_hang: Callable[[], None] = lambda: None) -> None:
+        """`on_hang` is called before GuestHangError is raised, to have the guest print where it hangs."""
+        self._child = fdpexpect.fdspawn(
+            connection, encoding="utf-8", codec_errors="replace", timeout=None, maxread=65536, use_poll=True
+        )
+        self._child.delaybeforesend = None
+        # Searching all of a long frame again after each read would be quadratic; the end marker is short.
+        self._child.searchwindowsize = 4096
+        self._text: list[str] = []
+        self._child.logfile_read = _Recorder(self._text)
+        self._on_hang = on_hang
+        self._number = 0
+        self.crashed: str | None = None
+
+    # What was seen
+
+    def mark(self) -> int:
+        """The present position in the console's text, for `since`."""
+        if len(self._text) > 1:
+            self._text[:] = ["".join(self._text)]
+        return len(self._text[0]) if self._text else 0
+
+    def since(self, mark: int) -> str:
+        """The console's text from a `mark` on."""
+        self.mark()
+        return (self._text[0] if self._text else "")[mark:].replace("\r", "")
+
+    def tail(self, lines: int = TAIL_LINES) -> str:
+        """The console's last lines, frames of base64 left out."""
+        kept = [
+            line
+            for line in self.since(0).splitlines()
+            if line.strip() and not re.fullmatch(r"[A-Za-z0-9+/=]{60,}", line.strip())
+        ]
+        return "\n".join(kept[-lines:])
+
+    # Waiting
+
+    def wait_for(self, pattern: str, timeout: float, what: str) -> re.Match[str]:
+        """Wait for a regular expression; `what` names it in GuestCrashError or GuestHangError."""
+        deadline = time.monotonic() + timeout
+        try:
+            found = self._child.expect([pattern, CRASH], timeout=max(0.0, deadline - time.monotonic()))
+        except pexpect.TIMEOUT:
+            self._on_hang()
+            self._drain(2.0)
+            raise GuestHangError(
+                f"no answer within {timeout:.0f} s to: {what}\n{self._quote()}",
+                hint="the guest hangs; what it waits for is in the console log",
+            ) from None
+        except (pexpect.EOF, OSError):
+            self.crashed = self.crashed or "the machine ended"
+            raise GuestCrashError(f"the machine ended during: {what}\n{self._quote()}") from None
+        match = self._child.match
+        assert isinstance(match, re.Match)
+        if found == 1:
+            self._raise_crash(match.group(0).strip(), what)
+        return match
+
+    def _raise_crash(self, reason: str, what: str) -> None:
+        self.crashed = reason
+        self._drain(CRASH_SECONDS)
+        raise GuestCrashError(f"the guest's kernel crashed during: {what}\n{reason}\n{self._quote(60)}")
+
+    def _drain(self, seconds: float) -> None:
+        """Read what still comes, until the line is quiet for a second, ends, or `seconds` are over."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                self._child.read_nonblocking(65536, timeout=1.0)
+            except (pexpect.TIMEOUT, pexpect.EOF, OSError):
+                return
+
+    def _quote(self, lines: int = TAIL_LINES) -> str:
+        return "\n".join(f"  | {line}" for line in self.tail(lines).splitlines())
+
+    # Commands
+
+    def attach(self, timeout: float = 30.0) -> None:
+        """Make the shell that reads this console usable: no echo, no prompt, our functions."""
+        self._number += 1
+        lines = [
+            "stty -echo; PS1=; PS2=",
+            *FUNCTIONS.strip().splitlines(),
+            f'__m "ack $(( {self._number} ))"',
+        ]
+        self._child.send("".join(f"{line}\n" for line in lines))
+        self.wait_for(tolerant(f"@@ack {self._number}") + r"\r?\n", timeout, "the first prompt")
+
+    def execute(self, script: str, timeout: float) -> Frame:
+        """Run a shell script; `timeout` in seconds is kept by the guest (exit status 124, 137 if it had to
+        be killed). After GuestCrashError or GuestHangError the console cannot be used any more."""
+        if self.crashed:
+            raise GuestCrashError(f"the guest is gone: {self.crashed}")
+        script = script if script.strip() else ":"
+        shown = script if len(script) <= 200 else script[:200] + " ..."
+        code = base64.b64encode(script.encode()).decode("ascii")
+        parts = [code[at : at + PART] for at in range(0, len(code), PART)]
+        begin = time.monotonic()
+        if len(parts) == 1:
+            number = self._send("__r", f"{timeout:g} {parts[0]}")
+        else:
+            self._acknowledged("__n", "", shown)
+            for part in parts:
+                self._acknowledged("__a", part, shown)
+            number = self._send("__x", f"{timeout:g}")
+        frame = self._frame(number, timeout + MARGIN, shown)
+        for _ in range(3):
+            if frame is not None:
+                break
+            # Damaged on the way: the guest still has it.
+            number = self._send("__p", "")
+            frame = self._frame(number, MARGIN, shown)
+        if frame is None:
+            raise GuestHangError(f"the console garbles every answer to: {shown}\n{self._quote()}")
+        status, stdout, stderr = frame
+        return Frame(status, stdout, stderr, time.monotonic() - begin)
+
+    def _send(self, function: str, rest: str) -> int:
+        self._number += 1
+        try:
+            self._child.send(f"{function} {self._number} {rest}\n")
+        except OSError:
+            self.crashed = "the machine ended"
+            raise GuestCrashError(f"the machine has ended\n{self._quote()}") from None
+        return self._number
+
+    def _acknowledged(self, function: str, rest: str, shown: str) -> None:
+        number = self._send(function, rest)
+        self.wait_for(tolerant(f"@@ack {number}") + r"\r?\n", MARGIN, f"(input of) {shown}")
+
+    def _frame(self, number: int, timeout: float, shown: str) -> tuple[int, bytes, bytes] | None:
+        end = r"@@end " + str(number)
+        pattern = tolerant(end) + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin") + r"\r?\n"
+        # `before` ends where the match begins, and begins after the previous frame.
+        match = self.wait_for(pattern, timeout, shown)
+        text = strip_noise((str(self._child.before) + match.group(0)).replace("\r", ""))
+        return parse_frame(text, number)
+
+
+class _Recorder:
+    """Where pexpect writes what it reads."""
+
+    def __init__(self, parts: list[str]) -> None:
+        self._parts = parts
+
+    def write(self, text: str) -> None:
+        self._parts.append(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+_PARTS = re.compile(
+    r"@@out (\d+)\n(?P<out>.*?)\n@@err (\d+)\n(?P<err>.*?)\n@@end (\d+) "
+    r"(?P<status>\d+) (?P<out_length>\d+) (?P<err_length>\d+) fin",
+    re.DOTALL,
+)
+
+
+def parse_frame(text: str, number: int) -> tuple[int, bytes, bytes] | None:
+    """Status, standard output, standard error out of a frame; None if any byte of it is missing."""
+    start = text.rfind(f"@@out {number}\n")
+    match = _PARTS.match(text, start) if start >= 0 else None
+    if match is None:
+        return None
+    try:
+        stdout, stderr = (
+            base64.b64decode("".join(match[name].split()), validate=True) for name in ("out", "err")
+        )
+    except (binascii.Error, ValueError):
+        return None
+    if len(stdout) != int(match["out_length"]) or len(stderr) != int(match["err_length"]):
+        return None
+    return int(match["status"]), stdout, stderr

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's monitor protocol, synchronous, over an already connected socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from types import TracebackType
+from typing import Any
+
+from qemu.qmp import ExecuteError, QMPClient, QMPError
+
+from harness.errors import HarnessError
+
+TIMEOUT = 20.0
+
+
+class MonitorError(HarnessError):
+    """QEMU refused a monitor command, or does not answer any more."""
+
+
+class Monitor:
+    """One QMP session. Not thread-safe: use it from the thread that created it."""
+
+    def __init__(self, connected: socket.socket, timeout: float = TIMEOUT) -> None:
+        """Negotiate on `connected`; MonitorError if QEMU does not greet within `timeout` seconds."""
+        self._runner = asyncio.Runner()
+        self._client = QMPClient("machine")
+        # A refused command is reported once, by the exception.
+        self._client.logger.setLevel("CRITICAL")
+        self._timeout = timeout
+        try:
+            self._run(self._client.connect(connected))
+        except (QMPError, TimeoutError, OSError, EOFError) as error:
+            self._runner.close()
+            raise MonitorError(f"QEMU's monitor does not answer: {error or type(error).__name__}") from error
+
+    def _run(self, coroutine: Any) -> Any:
+        async def bounded() -> Any:
+            return await asyncio.wait_for(coroutine, self._timeout)
+
+        return self._runner.run(bounded())
+
+    def execute(self, command: str, **arguments: object) -> Any:
+        """The value a command returns. MonitorError: refused, timed out, or QEMU is gone."""
+        try:
+            return self._run(self._client.execute(command, arguments or None))
+        except ExecuteError as error:
+            raise MonitorError(f"QEMU refused {command} {arguments}: {error}") from None
+        except (QMPError, TimeoutError, OSError, EOFError) as error:
+            reason = str(error) or type(error).__name__
+            raise MonitorError(f"QEMU did not answer {command}: {reason}") from error
+
+    def qom_get(self, path: str, name: str) -> Any:
+        """A property of a device."""
+        return self.execute("qom-get", path=path, property=name)
+
+    def qom_set(self, path: str, name: str, value: object) -> None:
+        """Set a property of a device."""
+        self.execute("qom-set", path=path, property=name, value=value)
+
+    def qom_properties(self, path: str) -> dict[str, str]:
+        """Names and types of a device's properties."""
+        return {entry["name"]: entry["type"] for entry in self.execute("qom-list", path=path)}
+
+    def close(self) -> None:
+        """End the session; harmless when QEMU is already gone."""
+        with contextlib.suppress(QMPError, TimeoutError, OSError, EOFError):
+            self._run(self._client.disconnect())
+        self._runner.close()
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: MIT
+"""Traffic between target and host: ping, iperf3 and captures, as dataclasses."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from harness import process
+from harness.errors import HarnessError
+from harness.target import Job, Target
+
+# QEMU's built-in network: the host's loopback as the guest sees it.
+HOST_FROM_GUEST = "10.0.2.2"
+
+Direction = Literal["up", "down"]
+"""up: from the target; down: to it."""
+
+
+class TrafficError(HarnessError):
+    """A measurement did not take place, or its output was not understood."""
+
+
+# ping
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answered echo request."""
+
+    sequence: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Ping:
+    """What ping said. Times in milliseconds; None if nothing came back."""
+
+    host: str
+    sent: int
+    received: int
+    duplicates: int
+    minimum: float | None
+    average: float | None
+    maximum: float | None
+    deviation: float | None
+    replies: tuple[Reply, ...]
+
+    @property
+    def loss(self) -> float:
+        """Lost part of all requests, 0 to 1."""
+        return 1 - self.received / self.sent if self.sent else 1.0
+
+
+def parse_ping(text: str) -> Ping:
+    """The output of iputils' or busybox' ping. TrafficError: it is none."""
+    head = re.search(r"^PING (\S+)", text, re.MULTILINE)
+    counts = re.search(
+        r"(\d+) packets transmitted, (\d+) (?:packets )?received(?:, \+(\d+) duplicates)?", text
+    )
+    if head is None or counts is None:
+        raise TrafficError(f"this is not the output of ping:\n{text[-500:]}")
+    times = re.search(
+        r"(?:rtt|round-trip) min/avg/max(?:/mdev)? = ([\d.]+)/([\d.]+)/([\d.]+)(?:/([\d.]+))? ms", text
+    )
+    minimum, average, maximum, deviation = (
+        (None if value is None else float(value) for value in times.groups()) if times else (None,) * 4
+    )
+    replies = tuple(
+        Reply(int(sequence), float(milliseconds))
+        for sequence, milliseconds in re.findall(r"(?:icmp_)?seq=(\d+) .*?time=([\d.]+) ms", text)
+    )
+    return Ping(
+        head[1],
+        int(counts[1]),
+        int(counts[2]),
+        int(counts[3] or 0),
+        minimum,
+        average,
+        maximum,
+        deviation,
+        replies,
+    )
+
+
+def ping(
+    target: Target,
+    host: str = HOST_FROM_GUEST,
+    *,
+    count: int = 3,
+    interval: float = 0.2,
+    size: int = 56,
+    wait: int = 3,
+    interface: str | None = None,
+) -> Ping:
+    """Ping `host` from the target; `size` is the payload in bytes, `wait` the seconds for a late answer.
+
+    Loss is a result, not an error; TrafficError only if ping could not run.
+    """
+    command = ["ping", "-n", "-c", str(count), "-i", f"{interval:g}", "-s", str(size), "-W", str(wait)]
+    if interface:
+        command += ["-I", interface]
+    result = target.run([*command, host], timeout=count * (interval + wait) + 10, check=False)
+    if result.status not in (0, 1):
+        raise TrafficError(f"{result.command}: {(result.stdout + result.stderr).strip()}")
+    return parse_ping(result.stdout)
+
+
+# iperf3
+
+
+@dataclass(frozen=True)
+class Iperf:
+    """One iperf3 run. Bits a second are payload (above TCP or UDP), as iperf3 counts them."""
+
+    protocol: Literal["tcp", "udp"]
+    direction: Direction
+    streams: int
+    seconds: float
+    sent_bps: float
+    received_bps: float
+    """What arrived: the figure that counts."""
+    retransmits: int | None
+    """TCP segments sent again, where the sender could tell."""
+    jitter_ms: float | None
+    lost: int | None
+    packets: int | None
+    """UDP datagrams sent, and those of them that did not arrive."""
+    raw: dict[str, Any]
+
+    @property
+    def mbps(self) -> float:
+        """What arrived, in 10^6 bit/s."""
+        return self.received_bps / 1e6
+
+    @property
+    def loss(self) -> float:
+        """Lost part of all UDP datagrams, 0 to 1."""
+        return (self.lost or 0) / self.packets if self.packets else 0.0
+
+
+def parse_iperf(text: str) -> Iperf:
+    """The output of `iperf3 -J` of the client. TrafficError: with iperf3's own words if it failed."""
+    try:
+        report = json.loads(text)
+    except json.JSONDecodeError:
+        raise TrafficError(f"iperf3 printed no JSON:\n{text[-500:]}") from None
+    if report.get("error"):
+        raise TrafficError(f"iperf3: {report['error']}")
+    try:
+        test = report["start"]["test_start"]
+        end = report["end"]
+        protocol = cast(Literal["tcp", "udp"], test["protocol"].lower())
+        # For UDP, "sum" is the client's view in every version; the two others exist since 3.11 or so.
+        total = end["sum"] if protocol == "udp" else None
+        sent = end.get("sum_sent") or end["sum"]
+        received = end.get("sum_received") or end["sum"]
+        received_bps = float(received["bits_per_second"])
+        lost = packets = None
+        jitter = None
+        if total is not None:
+            counted = received if received.get("packets") else total
+            lost, packets = int(counted["lost_packets"]), int(counted["packets"])
+            jitter = float(counted.get("jitter_ms") or total.get("jitter_ms") or 0.0)
+            if received_bps == 0 and packets:
+                received_bps = float(total["bits_per_second"]) * (1 - lost / packets)
+        return Iperf(
+            protocol,
+            "down" if test["reverse"] else "up",
+            int(test["num_streams"]),
+            float(received["seconds"]),
+            float(sent["bits_per_second"]),
+            received_bps,
+            sent.get("retransmits"),
+            jitter,
+            lost,
+            packets,
+            report,
+        )
+    except (KeyError, TypeError) as error:
+        raise TrafficError(f"iperf3's report lacks {error}:\n{text[:500]}") from None
+
+
+class IperfServer:
+    """An iperf3 server on the host's loopback; use it as a context manager. Serves one test at a time."""
+
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        """Start it on a free port and wait until it listens. TrafficError: it does not."""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
+        for _ in range(5):
+            self.port = _free_port(address)
+            self._process = process.start(
+                ["iperf3", "-s", "-B", address, "-p", str(self.port), "--forceflush"],
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+            )
+            if self._listening():
+                return
+            process.stop(self._process, grace=1.0)
+        text = _contents(self._log)
+        self._log.close()
+        raise TrafficError(f"iperf3 does not listen on {address}:\n{text}")
+
+    def _listening(self) -> bool:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if "listening on" in _contents(self._log):
+                return True
+            try:
+                self._process.wait(0.02)
+            except subprocess.TimeoutExpired:
+                continue
+        return False
+
+    def close(self) -> None:
+        """End and reap it."""
+        process.stop(self._process, grace=2.0)
+        self._log.close()
+
+    def __enter__(self) -> IperfServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def _contents(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", errors="replace")
+
+
+def iperf_command(
+    port: int,
+    *,
+    direction: Direction = "up",
+    seconds: float = 5,
+    udp: bool = False,
+    bitrate: float | None = None,
+    streams: int = 1,
+    window: str | None = None,
+    length: int | None = None,
+    host: str = HOST_FROM_GUEST,
+) -> list[str]:
+    """The client's command. `bitrate` in bit/s a stream, `window` as iperf3 takes it, `length` in bytes."""
+    command = ["iperf3", "-c", host, "-p", str(port), "-t", f"{seconds:g}", "-J"]
+    if direction == "down":
+        command.append("-R")
+    if udp:
+        command.append("-u")
+    if bitrate is not None:
+        command += ["-b", f"{bitrate:.0f}"]
+    if streams != 1:
+        command += ["-P", str(streams)]
+    if window:
+        command += ["-w", window]
+    if length:
+        command += ["-l", str(length)]
+    return command
+
+
+def iperf(
+    target: Target,
+    server: IperfServer,
+    *,
+    direction: Direction = "up",
+    seconds: float = 5,
+    udp: bool = False,
+    bitrate: float | None = None,
+    streams: int = 1,
+    window: str | None = None,
+    length: int | None = None,
+) -> Iperf:
+    """Run iperf3 on the target against `server`, for `seconds`; the other options as `iperf_command`."""
+    command = iperf_command(
+        server.port,
+        direction=direction,
+        seconds=seconds,
+        udp=udp,
+        bitrate=bitrate,
+        streams=streams,
+        window=window,
+        length=length,
+    )
+    result = target.run(command, timeout=seconds + 30, check=False)
+    if not result.stdout.strip():
+        raise TrafficError(f"{result.command}: exit status {result.status}\n{result.stderr}")
+    return parse_iperf(result.stdout)
+
+
+# Captures
+
+
+@dataclass(frozen=True)
+class Echo:
+    """An ICMP echo request or reply as captured."""
+
+    kind: Literal["request", "reply"]
+    source: str
+    destination: str
+    source_mac: str
+    destination_mac: str
+    identifier: int
+    sequence: int
+    payload: bytes
+
+    @property
+    def key(self) -> tuple[str, str, str, int, int, bytes]:
+        """What must be equal wherever the same packet is captured."""
+        return (self.kind, self.source, self.destination, self.identifier, self.sequence, self.payload)
+
+
+def read_echoes(path: Path) -> list[Echo]:
+    """The ICMP echo packets of a capture of Ethernet frames, in order. TrafficError: not such a file."""
+    # scapy takes a second to import: only who reads a capture pays.
+    from scapy.error import Scapy_Exception
+    from scapy.layers.inet import ICMP, IP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import PcapReader
+
+    kinds: dict[int, Literal["request", "reply"]] = {8: "request", 0: "reply"}
+    result = []
+    try:
+        with PcapReader(str(path)) as reader:
+            for packet in reader:
+                if Ether in packet and IP in packet and ICMP in packet and packet[ICMP].type in kinds:
+                    ether, ip, icmp = packet[Ether], packet[IP], packet[ICMP]
+                    result.append(
+                        Echo(
+                            kinds[icmp.type],
+                            ip.src,
+                            ip.dst,
+                            ether.src,
+                            ether.dst,
+                            icmp.id,
+                            icmp.seq,
+                            bytes(icmp.payload),
+                        )
+                    )
+    except (Scapy_Exception, OSError, EOFError) as error:
+        raise TrafficError(f"{path} is not a readable capture: {error}") from None
+    return result
+
+
+@dataclass(frozen=True)
+class EchoLine:
+    """An ICMP echo packet as tcpdump prints it."""
+
+    kind: Literal["request", "reply"]
+    source: str
+    destination: str
+    identifier: int
+    sequence: int
+
+
+def parse_tcpdump(text: str) -> list[EchoLine]:
+    """The ICMP echo lines of `tcpdump -n`."""
+    pattern = re.compile(r"IP (\S+) > (\S+): ICMP echo (request|reply), id (\d+), seq (\d+)")
+    return [
+        EchoLine(cast(Literal["request", "reply"], kind), source, destination, int(identifier), int(sequence))
+        for source, destination, kind, identifier, sequence in pattern.findall(text)
+    ]
+
+
+@contextmanager
+def capture(
+    target: Target, interface: str, expression: str, path: str = "/run/capture.pcap"
+) -> Iterator[Job]:
+    """Run tcpdump on the target while the body runs; the frames are in `path` there afterwards."""
+    command = (
+        f"exec tcpdump -n -U -i {shlex.quote(interface)} -w {shlex.quote(path)} {shlex.quote(expression)}"
+    )
+    job = target.spawn(command)
+    try:
+        job.wait_output("listening on")
+        yield job
+    finally:
+        # SIGINT: tcpdump writes out what the kernel still holds and prints its counts.
+        job.stop("INT")
+
+
+def fetch(target: Target, remote: str, local: Path) -> Path:
+    """Copy a file from the target."""
+    local.parent.mkdir(parents=True, exist_ok=True)
+    local.write_bytes(target.read_file(remote))
+    return local
