@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -39,6 +39,8 @@ class Package:
     name: str
     version: str
     arch: str
+    depends: str = field(default="", compare=False)
+    """The package's Depends field, where it was asked for."""
 
     @property
     def file_name(self) -> str:
@@ -136,9 +138,10 @@ class Archive:
         shown = shown or self._query("apt-cache", "show", name, check=False)
         found = []
         for stanza in shown.strip().split("\n\n"):
-            fields = dict(re.findall(r"^(Package|Version|Architecture): (.*)$", stanza, re.MULTILINE))
+            fields = dict(re.findall(r"^(Package|Version|Architecture|Depends): (.*)$", stanza, re.MULTILINE))
             if fields.get("Package") == name and fields.get("Architecture") in (arch, "all"):
-                found.append(Package(name, fields["Version"], fields["Architecture"]))
+                version, depends = fields["Version"], fields.get("Depends", "")
+                found.append(Package(name, version, fields["Architecture"], depends))
         return found
 
     def closure(self, names: Iterable[str]) -> list[Package]:
