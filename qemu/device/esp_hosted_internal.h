@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Virtual ESP32 co-processor: what the files of the QEMU side share
+ */
+#ifndef ESP_HOSTED_INTERNAL_H
+#define ESP_HOSTED_INTERNAL_H
+
+#include "hw/qdev-core.h"
+#include "hw/ssi/ssi.h"
+#include "qom/object.h"
+
+#include "engine/esp_engine.h"
+
+#define TYPE_ESP_HOSTED     "esp-hosted"
+#define TYPE_ESP_HOSTED_AP  "esp-hosted-ap"
+#define TYPE_ESP_HOSTED_SSI "esp-hosted-ssi"
+
+OBJECT_DECLARE_SIMPLE_TYPE(EspHostedState, ESP_HOSTED)
+OBJECT_DECLARE_SIMPLE_TYPE(EspHostedApState, ESP_HOSTED_AP)
+OBJECT_DECLARE_SIMPLE_TYPE(EspHostedSsiState, ESP_HOSTED_SSI)
+
+/* The one air of this process; created by the first user. */
+struct esp_air *esp_hosted_air_get(void);
+void esp_hosted_air_put(void);
+
+/* Reads "24:6f:28:80:2c:34"; false if @text is anything else. */
+bool esp_hosted_parse_mac(const char *text, uint8_t mac[6]);
+
+/* A line of a GPIO bank, found by a property "PATH:LINE". */
+typedef struct EspHostedPin {
+    DeviceState *bank;
+    int line;
+    const char *property;           /* NULL: not connected */
+    QLIST_ENTRY(EspHostedPin) next; /* all pins in use, any co-processor */
+    const char *owner;
+} EspHostedPin;
+
+typedef enum EspHostedPinKind {
+    ESP_HOSTED_PIN_INPUT,           /* of the bank: we drive it */
+    ESP_HOSTED_PIN_OUTPUT,          /* of the bank: it drives us */
+} EspHostedPinKind;
+
+/*
+ * Finds the SSI bus of the controller at QOM path @path.
+ * Returns NULL and sets @errp if there is none.
+ */
+SSIBus *esp_hosted_find_bus(const char *property, const char *path,
+                            Error **errp);
+
+/*
+ * Finds the line @address ("PATH:LINE"), checks that nobody else uses it
+ * and marks it as used by @owner. Connects nothing.
+ */
+bool esp_hosted_claim_pin(EspHostedPin *pin, EspHostedPinKind kind,
+                          const char *property, const char *address,
+                          const char *owner, Error **errp);
+void esp_hosted_release_pin(EspHostedPin *pin);
+
+/*
+ * True if the bank can tell that the guest does not drive @pin any more,
+ * because it made it an input.
+ */
+bool esp_hosted_pin_is_input(const EspHostedPin *pin);
+/* True if esp_hosted_pin_is_input() can tell for this kind of bank. */
+bool esp_hosted_pin_has_direction(const EspHostedPin *pin);
+
+/* Puts the SSI side of @engine on @bus, as child @name of @parent. */
+DeviceState *esp_hosted_ssi_new(Object *parent, SSIBus *bus,
+                                struct esp_engine *engine, Error **errp);
+
+#endif
