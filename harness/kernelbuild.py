@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+"""Kernels built from source: a distribution's source package, fragments merged onto a base, one board's DTB.
+
+The result is laid out as the packages of a distribution are: image, modules, DTBs, and a directory for
+external modules that holds headers and build programs only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import commands, debian, hostdeps, kconfig, progress
+from harness.cache import Cache, digest, hash_file
+from harness.errors import HarnessError
+from harness.paths import REPO
+
+FRAGMENTS = REPO / "kernels" / "fragments"
+# Part of the cache keys: change it when the way of building or what is kept of a build changes.
+RECIPE = 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a kernel's source comes from."""
+
+    package: debian.Package
+    suite: str
+    arch: str
+    """Debian's name of the architecture that it is built for."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a kernel is configured and compiled."""
+
+    base: str
+    """`allnoconfig`, `alldefconfig`, or the name of a defconfig."""
+    fragments: tuple[str, ...]
+    """Names below kernels/fragments, without `.config`; later ones win."""
+    toolchain: kconfig.Toolchain
+    dtb: str
+    """The board's base DTB, relative to the kernel's DTB directory."""
+
+    def paths(self) -> list[Path]:
+        """The fragment files. HarnessError: one that does not exist, with the list of those that do."""
+        known = {path.stem: path for path in sorted(FRAGMENTS.glob("*.config"))}
+        missing = [name for name in self.fragments if name not in known]
+        if missing:
+            raise HarnessError(f"no kernel fragment {missing[0]!r}", hint=f"valid: {', '.join(known)}")
+        return [known[name] for name in self.fragments]
+
+    def key(self) -> str:
+        """Changes when configuration or compiler change."""
+        compiler = commands.output([f"{self.toolchain.cross_compile}gcc", "-dumpfullversion"]).strip()
+        hashes = [hash_file(path) for path in self.paths()]
+        return digest(RECIPE, self.base, hashes, self.toolchain.arch, compiler, self.dtb)
+
+
+def key(source: Source, recipe: Recipe) -> str:
+    """The cache key of a built kernel."""
+    return digest("kernel-build", source.package.name, source.package.version, recipe.key())
+
+
+def newest(suite: str, package: str, arch: str) -> debian.Package:
+    """The newest version of a source package (`linux-source-6.12`) in a suite. HarnessError: not there."""
+    found = debian.Archive(suite, arch).find(package)
+    if not found:
+        raise HarnessError(
+            f"{suite} has no package {package}",
+            hint="change suite or package of this row in kernels.toml, or choose another kernel",
+        )
+    version = debian.newest(one.version for one in found)
+    return next(one for one in found if one.version == version)
+
+
+def source_tree(source: Source) -> Path:
+    """The unpacked source, kept between builds.
+
+    It is not checked file by file when it is used again: 80,000 files would take longer than most builds.
+    A stamp written last says that it is complete.
+    """
+    cache = Cache()
+    with cache.workspace("kernel-source", digest(source.package.name, source.package.version)) as place:
+        stamp, tree = place / "complete", place / "linux"
+        if stamp.exists():
+            return tree
+        shutil.rmtree(tree, ignore_errors=True)
+        tree.mkdir()
+        archive = debian.Archive(source.suite, source.arch)
+        archive.download([source.package], lambda files: _unpack(files[0], place, tree))
+        stamp.touch()
+    return tree
+
+
+def _unpack(package: Path, place: Path, tree: Path) -> None:
+    scratch = place / "package"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        debian.extract(package, scratch)
+        tarballs = list(scratch.glob("usr/src/linux-source-*.tar.xz"))
+        if len(tarballs) != 1:
+            raise HarnessError(f"{package.name} has no usr/src/linux-source-*.tar.xz")
+        with progress.step(f"unpack {tarballs[0].name}"):
+            commands.run(
+                ["tar", "--extract", "--file", tarballs[0], "--directory", tree, "--strip-components=1"],
+                log="kernel",
+                what=f"unpacking {tarballs[0].name}",
+            )
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def configure(tree: Path, recipe: Recipe) -> kconfig.Configuration:
+    """The tree's configuration with the fragments merged. HarnessError: every symbol not set, and why."""
+    with progress.step("kernel configuration"):
+        configuration = kconfig.Configuration(tree, recipe.toolchain)
+        configuration.load(recipe.base)
+        unmet = configuration.merge(recipe.paths())
+    if unmet:
+        listed = "\n".join(f"  {one}" for one in unmet)
+        raise HarnessError(
+            f"{len(unmet)} symbols of the fragments do not get their value:\n{listed}",
+            hint="correct the fragment, or look with ./inv kconfig --explain SYMBOL",
+        )
+    return configuration
+
+
+def build(source: Source, recipe: Recipe, title: str) -> Path:
+    """Builds a kernel, or finds it in the cache; a minimal one takes some four minutes on two cores.
+
+    Below the returned directory: `boot/Image`, `lib/modules/<release>`, `dtbs/`, `build/` (for `make -C`) and
+    `release`. HarnessError: no source, a symbol that cannot be set, or a compiler's error with the log.
+    """
+    hostdeps.require("kernelbuild")
+
+    def make(directory: Path) -> None:
+        tree = source_tree(source)
+        configuration = configure(tree, recipe)
+        cache = Cache()
+        with cache.workspace("kernel-work", digest(key(source, recipe), recipe.fragments)) as objects:
+            # Written only when it differs: an unchanged file spares kbuild a full rebuild.
+            candidate = objects / ".config.new"
+            configuration.write(candidate)
+            target = objects / ".config"
+            if not target.exists() or target.read_bytes() != candidate.read_bytes():
+                candidate.replace(target)
+            _compile(tree, objects, recipe, title)
+            _collect(tree, objects, directory, recipe)
+            # What is kept is in the entry; half a gigabyte of objects is not.
+            for path in objects.iterdir():
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    return Cache().entry("kernel-build", key(source, recipe), make, title)
+
+
+def _make(tree: Path, objects: Path, recipe: Recipe) -> list[str | Path]:
+    tools = recipe.toolchain
+    return ["make", "-C", tree, f"O={objects}", f"ARCH={tools.arch}", f"CROSS_COMPILE={tools.cross_compile}",
+            "KBUILD_BUILD_USER=harness", "KBUILD_BUILD_HOST=harness"]  # fmt: skip
+
+
+def _compile(tree: Path, objects: Path, recipe: Recipe, title: str) -> None:
+    make = _make(tree, objects, recipe)
+    commands.run([*make, "olddefconfig"], log="kernel", what="checking the configuration")
+    # The board's DTB alone: all of an architecture's take minutes.
+    goals = ["Image", "modules", recipe.dtb]
+    with progress.step(f"compile {title}", always=True) as step:
+        commands.run(
+            [*make, f"-j{os.cpu_count() or 1}", *goals],
+            log="kernel",
+            on_line=lambda line: step.update(detail=line.strip()),
+            what=f"compiling {title}",
+            hint="the log has the compiler's words",
+        )
+
+
+def _collect(tree: Path, objects: Path, directory: Path, recipe: Recipe) -> None:
+    """Copies what is needed to boot the kernel and to build modules for it."""
+    arch = recipe.toolchain.arch
+    make = _make(tree, objects, recipe)
+    commands.run(
+        [*make, f"INSTALL_MOD_PATH={directory}", "INSTALL_MOD_STRIP=1", "modules_install"],
+        log="kernel",
+        what="installing the kernel's modules",
+    )
+    release = (objects / "include/config/kernel.release").read_text().strip()
+    for name in ("build", "source"):
+        (directory / "lib/modules" / release / name).unlink(missing_ok=True)
+    (directory / "boot").mkdir()
+    shutil.copy2(objects / "arch" / arch / "boot/Image", directory / "boot/Image")
+    dtb = directory / "dtbs" / recipe.dtb
+    dtb.parent.mkdir(parents=True)
+    shutil.copy2(objects / "arch" / arch / "boot/dts" / recipe.dtb, dtb)
+    (directory / "release").write_text(release + "\n")
+    _collect_build(tree, objects, directory / "build", arch)
+
+
+def _collect_build(tree: Path, objects: Path, build_dir: Path, arch: str) -> None:
+    """One directory for external modules: the source's headers and build files, the build's results over them."""
+    headers = ("include", f"arch/{arch}/include", "scripts", "tools/include", "tools/bpf/resolve_btfids")
+    for name in headers:
+        for root in (tree, objects):
+            if (root / name).is_dir():
+                shutil.copytree(
+                    root / name, build_dir / name, symlinks=True, dirs_exist_ok=True, ignore=_ignore_objects
+                )
+    makefiles = [tree / "Makefile", *tree.glob(f"arch/{arch}/Makefile*"), *tree.glob(f"arch/{arch}/Kbuild*")]
+    makefiles += [*tree.glob(f"arch/{arch}/kernel/module.lds*"), *tree.glob(f"arch/{arch}/tools/*")]
+    for path in makefiles:
+        if path.is_file():
+            copy = build_dir / path.relative_to(tree)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, copy)
+    for name in (".config", "Module.symvers"):
+        shutil.copy2(objects / name, build_dir / name)
+
+
+def _ignore_objects(directory: str, names: Iterable[str]) -> set[str]:
+    """Objects and dependency files; the scripts' own programs have no suffix and stay."""
+    return {name for name in names if name.endswith((".o", ".cmd", ".a")) and not name.startswith("module-common")}
