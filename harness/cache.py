@@ -24,7 +24,7 @@ from typing import Any
 
 import filelock
 
-from harness import paths, progress, settings
+from harness import commands, paths, progress, settings
 from harness.errors import HarnessError
 
 # Part of every key: change it when the layout of entries changes.
@@ -186,11 +186,16 @@ class Cache:
     @contextlib.contextmanager
     def _lock(self, place: Path, title: str) -> Iterator[None]:
         lock = _file_lock(place, -1)
-        try:
-            lock.acquire(timeout=2)
-        except filelock.Timeout:
-            progress.say(f"waiting for another process or thread that makes the {title}")
-            lock.acquire()
+        waiting = False
+        while not lock.is_locked:
+            try:
+                lock.acquire(timeout=2)
+            except filelock.Timeout:
+                if commands.stopping():
+                    raise KeyboardInterrupt from None
+                if not waiting:
+                    progress.say(f"waiting for another process or thread that makes the {title}")
+                waiting = True
         try:
             yield
         finally:

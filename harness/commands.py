@@ -18,6 +18,7 @@ from harness import paths
 from harness.errors import HarnessError
 
 TAIL_LINES = 15
+TAIL_COLUMNS = 240
 _running: set[subprocess.Popen[bytes]] = set()
 _running_lock = threading.Lock()
 _stopping = threading.Event()
@@ -37,7 +38,9 @@ class Finished:
 
     def error(self, what: str | None = None, hint: str | None = None) -> HarnessError:
         """The error that says this command failed."""
-        tail = "\n".join(f"  | {line}" for line in self.output.splitlines()[-TAIL_LINES:])
+        tail = "\n".join(f"  | {line[:TAIL_COLUMNS]}" for line in self.output.splitlines()[-TAIL_LINES:])
+        if "No space left on device" in self.output:
+            hint = "the disk is full: make room (./inv clean shows what the cache takes)"
         message = f"{what or shlex.join(self.args[:4])} failed ({describe(self.status)})"
         return HarnessError(f"{message}:\n{tail}" if tail else message, hint=hint, log=self.log)
 
@@ -86,6 +89,8 @@ def run(
                 if on_line is not None:
                     on_line(line.rstrip())
             status = process.wait()
+        if _stopping.is_set():
+            raise KeyboardInterrupt
         if status:
             stream.write(f"({describe(status)})\n")
     result = Finished(words, status, "".join(tail), path)
@@ -161,9 +166,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def stop_all() -> None:
-    """End every command that a thread of this process is running, and start no more of them."""
+    """End every command that a thread of this process is running, and start no more until `resume`."""
     _stopping.set()
     with _running_lock:
         processes = list(_running)
     for process in processes:
         _end(process)
+
+
+def resume() -> None:
+    """Allow commands again after `stop_all`."""
+    _stopping.clear()
+
+
+def stopping() -> bool:
+    """True between `stop_all` and `resume`: whoever waits for something gives up."""
+    return _stopping.is_set()

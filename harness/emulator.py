@@ -101,6 +101,13 @@ def recipe(path: Path = RECIPE_FILE) -> Recipe:
     return settings.build(Recipe, settings.read_toml(path), str(path))
 
 
+def require_packages(wanted: Recipe | None = None) -> None:
+    """Make sure that what the build needs of the system is installed."""
+    wanted = wanted or recipe()
+    hostdeps.require("qemu")
+    hostdeps.require_packages(wanted.packages.host)
+
+
 def build() -> Path:
     """The emulator's binary, built or found. HarnessError: no source, or a build that fails."""
     wanted = recipe()
@@ -114,8 +121,7 @@ def build() -> Path:
     version: str = record["version"]
 
     def make(directory: Path) -> None:
-        hostdeps.require("qemu")
-        hostdeps.require_packages(wanted.packages.host)
+        require_packages(wanted)
         with cache.workspace("qemu", digest("work", version, str(REPO))) as workspace:
             binary = _compile(wanted, record, workspace)
             shutil.copy2(binary, directory / wanted.build.binary)

@@ -129,28 +129,22 @@ def _require_group(group: str) -> None:
 
 @functools.cache
 def require_packages(packages: tuple[str, ...]) -> None:
-    """Make sure that Debian packages are installed; on other systems they are only named if unknown."""
-    if not shutil.which("dpkg-query"):
-        return
-    shown = commands.output(
-        ["dpkg-query", "--show", "--showformat", "${db:Status-Status} ${Package} ${Provides}\n", *packages],
-        check=False,
-    ) or _query_each(packages)
-    installed: set[str] = set()
-    for line in shown.splitlines():
-        status, _, names = line.partition(" ")
+    """Make sure that Debian packages are installed. Where there is no dpkg nothing can be said of them."""
+    if shutil.which("dpkg-query"):
+        _install(package for package, version in package_versions(packages).items() if not version)
+
+
+def package_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Installed version of each Debian package, "" if it is not installed; a provided name counts."""
+    form = "${db:Status-Status}\t${Package}\t${Version}\t${Provides}\n"
+    found: dict[str, str] = {}
+    for line in commands.output(["dpkg-query", "--show", "--showformat", form], check=False).splitlines():
+        status, package, version, provides = line.split("\t")
         if status == "installed":
-            installed.update(re.split(r"[ ,()=]+", names))
-    _install(package for package in packages if package not in installed)
-
-
-def _query_each(packages: Iterable[str]) -> str:
-    """dpkg-query fails as a whole if it does not know one of the packages."""
-    form = "${db:Status-Status} ${Package} ${Provides}\n"
-    return "".join(
-        commands.output(["dpkg-query", "--show", "--showformat", form, package], check=False)
-        for package in packages
-    )
+            found.setdefault(package, version)
+            for name in re.findall(r"(?:^|, )([^ ,(]+)", provides):
+                found.setdefault(name, version)
+    return {package: found.get(package, "") for package in packages}
 
 
 def install_command(packages: Iterable[str]) -> list[str]:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import datetime
 import functools
 import os
+import shutil
 from pathlib import Path
 
 import platformdirs
 
 REPO = Path(__file__).resolve().parent.parent
 APPLICATION = "esp-hosted"
+# Logs of older runs are removed.
+KEPT_RUNS = 40
 
 
 def cache_root() -> Path:
@@ -34,8 +37,18 @@ def run_dir() -> Path:
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     root = runs_root()
     directory = root / f"{stamp}-{os.getpid()}"
+    _drop_old(root)
     directory.mkdir(parents=True, exist_ok=True)
     link = root / f".latest-{os.getpid()}"
     link.symlink_to(directory.name)
     link.replace(root / "latest")
     return directory
+
+
+def _drop_old(root: Path) -> None:
+    """Keep the logs of the last runs only; never those of the last day."""
+    runs = sorted(path for path in root.iterdir() if path.is_dir() and not path.is_symlink())
+    yesterday = datetime.datetime.now().timestamp() - 24 * 3600
+    for path in runs[:-KEPT_RUNS]:
+        if path.stat().st_mtime < yesterday:
+            shutil.rmtree(path, ignore_errors=True)

@@ -97,6 +97,9 @@ def step(title: str, always: bool = False) -> Iterator[Step]:
             current._task = progress.add_task(escape(title), total=None, detail="")
         try:
             yield current
+        except KeyboardInterrupt:
+            console.print(f"stopped {escape(title)}  [dim]{current.seconds:.1f} s")
+            raise
         except BaseException:
             console.print(f"[red]failed[/]  {escape(title)}  [dim]{current.seconds:.1f} s")
             raise

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""All static checks, one line each."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness import commands, debian, devicetree, hostdeps, kernels, module, paths, pins
+from harness.cache import Cache, digest
+from harness.errors import HarnessError
+from harness.kernels import Kernel
+from harness.paths import REPO
+from harness.progress import console
+
+CHECKPATCH = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
+# A finding of gcc, sparse or modpost, wherever in the output it is.
+FINDING = re.compile(r"(?:\bwarning: |\berror: |\bWARNING: |\bERROR: ).*")
+# Kernel code is checked with the kernel's rules, QEMU's has its own.
+KERNEL_SOURCES = ("*.c", "*.h")
+SHELL = ("inv", ".ci/run", "harness/guest/init", "harness/guest/udhcpc.script")
+
+
+class Finding(Exception):
+    """A check that found something: what is shown after "failed"."""
+
+
+def run(kernel: str | None = None) -> bool:
+    """Run every check, print a line each; True if none found anything."""
+    hostdeps.require("lint")
+    checks: dict[str, Callable[[], str]] = {
+        "ruff": _ruff,
+        "mypy --strict": _mypy,
+        "shellcheck": _shellcheck,
+        "dtc": _dtc,
+        "module W=1": partial(_compile, kernel),
+        "sparse": partial(_sparse, kernel),
+        "checkpatch --strict": partial(_checkpatch, kernel),
+    }
+    good = True
+    for name, check in checks.items():
+        begin = time.monotonic()
+        try:
+            verdict, detail = "[green]ok[/]    ", check()
+        except (Finding, HarnessError) as error:
+            verdict, detail, good = "[red]failed[/]", str(error), False
+        shown = detail.replace("[", r"\[")
+        console.print(f"{verdict} {name:20} {shown}  [dim]{time.monotonic() - begin:.1f} s")
+    return good
+
+
+def _tool(args: list[str | Path], log: str) -> None:
+    finished = commands.run(args, log=log, cwd=REPO, check=False)
+    if finished.status:
+        raise Finding(_quote(finished.output.splitlines(), finished.log))
+
+
+def _quote(lines: list[str], log: Path | None, most: int = 12) -> str:
+    """The first findings, and where all of them are."""
+    shown = [line for line in lines if line.strip()][:most]
+    rest = f"\n    ... {len(lines) - most} more" if len(lines) > most else ""
+    return f"log: {log}\n" + "\n".join(f"    {line[:200]}" for line in shown) + rest
+
+
+def _ruff() -> str:
+    _tool([sys.executable, "-m", "ruff", "check", "--quiet", "--output-format=concise", "."], "ruff")
+    return ""
+
+
+def _mypy() -> str:
+    cache = paths.cache_root() / "mypy"
+    _tool([sys.executable, "-m", "mypy", "--no-error-summary", f"--cache-dir={cache}"], "mypy")
+    return ""
+
+
+def _shellcheck() -> str:
+    files = [REPO / name for name in SHELL if (REPO / name).exists()]
+    _tool(["shellcheck", "--shell=sh", *files], "shellcheck")
+    return f"{len(files)} files"
+
+
+def _dtc() -> str:
+    overlays = sorted(devicetree.OVERLAYS.glob("*.dtso"))
+    target = paths.run_dir() / "lint.dtbo"
+    said = {path.name: devicetree.compile_overlay(path, target) for path in overlays}
+    target.unlink(missing_ok=True)
+    warnings = [line for text in said.values() for line in text.splitlines() if "arning" in line]
+    if warnings:
+        raise Finding(_quote(warnings, commands.log_path("devicetree")))
+    return f"{len(overlays)} overlays"
+
+
+def _compile(name: str | None) -> str:
+    kernel = kernels.resolve(name)
+    output = _build(kernel, "lint-w1")
+    findings = _findings(output)
+    if findings:
+        raise Finding(_quote(findings, commands.log_path("lint-w1")))
+    return kernel.release
+
+
+def _sparse(name: str | None) -> str:
+    kernel = kernels.resolve(name)
+    # Headers of the kernel itself are not ours to correct.
+    output = _build(kernel, "lint-sparse", "C=2", "CF=-D__CHECK_ENDIAN__")
+    findings = [line for line in _findings(output) if not re.match(r"(?:/|\./|include/|arch/)", line)]
+    if findings:
+        raise Finding(_quote(findings, commands.log_path("lint-sparse")))
+    return kernel.release
+
+
+def _build(kernel: Kernel, log: str, *options: str) -> str:
+    """Build all of the driver from nothing and return what was said."""
+    with Cache().workspace("lint", digest(log, str(kernel.build), str(REPO))) as workspace:
+        for old in workspace.iterdir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        module.mirror(module.DRIVER, workspace, module.IGNORED)
+        output = module.compile_external(kernel, workspace, *options, log=log).output
+        # Paths as they are in the checkout, relative to driver/.
+        return output.replace(f"{workspace}/", "")
+
+
+def _findings(output: str) -> list[str]:
+    return [line for line in output.splitlines() if FINDING.search(line)]
+
+
+# checkpatch.
+
+
+def _checkpatch(name: str | None) -> str:
+    script = _checkpatch_script(name) / CHECKPATCH[0]
+    files = sorted(path for pattern in KERNEL_SOURCES for path in module.DRIVER.rglob(pattern))
+    files = [path for path in files if not path.name.endswith(".mod.c")]
+    files += sorted(devicetree.OVERLAYS.glob("*.dtso"))
+    args: list[str | Path] = ["perl", script, "--no-tree", "--strict", "--terse", "--no-summary", "--show-types"]
+    finished = commands.run([*args, "--file", *files], log="checkpatch", cwd=REPO, check=False)
+    findings = [line for line in finished.output.splitlines() if line.strip()]
+    if finished.status or findings:
+        raise Finding(_quote(findings, finished.log))
+    return f"{len(files)} files"
+
+
+def _checkpatch_script(name: str | None) -> Path:
+    """The directory with checkpatch and its word lists, out of the kernel's source package."""
+    _, row = kernels.row(name)
+    package = f"linux-source-{row.series}"
+    cache = Cache()
+
+    def key(value: dict[str, str]) -> str:
+        return digest("checkpatch", value)
+
+    def ask() -> dict[str, str]:
+        archive = debian.Archive(row.suite, row.arch)
+        archive.update()
+        found = archive.find(package)
+        if not found:
+            raise HarnessError(f"{row.suite} has no package {package}, which checkpatch is in")
+        newest = debian.newest(one.version for one in found)
+        return {"name": package, "version": newest, "arch": "all"}
+
+    record = pins.pinned(f"checkpatch-{row.suite}-{row.series}", ask, lambda value: cache.has("checkpatch", key(value)))
+
+    def make(directory: Path) -> None:
+        archive = debian.Archive(row.suite, row.arch)
+        archive.download([debian.Package(**record)], lambda files: _unpack_checkpatch(files[0], package, directory))
+
+    return cache.entry("checkpatch", key(record), make, f"checkpatch of {package}", fetches=True)
+
+
+def _unpack_checkpatch(file: Path, package: str, directory: Path) -> None:
+    """A tarball inside the package: only three files of it are wanted."""
+    scratch = directory / "scratch"
+    debian.extract(file, scratch)
+    tarball = scratch / "usr/src" / f"{package}.tar.xz"
+    names = [f"{package}/scripts/{name}" for name in CHECKPATCH]
+    commands.run(
+        ["tar", "--extract", "--file", tarball, "--directory", directory, "--strip-components=2", *names],
+        log="checkpatch",
+        what="unpacking checkpatch",
+    )
+    shutil.rmtree(scratch)

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""Runs pytest over the unit tests, the guest tests, or both."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from harness import hostdeps, paths, progress
+from harness.paths import REPO
+
+# Tells the guest tests which kernel to boot.
+KERNEL_VARIABLE = "ESP_HOSTED_KERNEL"
+
+
+def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -> int:
+    """pytest's exit status. Neither `unit` nor `guest` means both; `arguments` go to pytest as they are."""
+    both = unit == guest
+    chosen = [REPO / "tests" / "unit"] if unit or both else []
+    chosen += [REPO / "tests" / "guest"] if guest or both else []
+    hostdeps.require("module", "dtb")
+    junit = paths.run_dir() / "junit.xml"
+    environment = dict(os.environ)
+    if kernel:
+        environment[KERNEL_VARIABLE] = kernel
+    command = [sys.executable, "-m", "pytest", f"--junitxml={junit}", *arguments, *map(str, chosen)]
+    # Not through the command runner: pytest talks to the terminal itself, and gets its Ctrl-C.
+    process = subprocess.Popen(command, cwd=REPO, env=environment)
+    try:
+        status = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    progress.say(f"results: {junit}")
+    return status

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""The tasks of ./inv: one line of work each, everything else is in harness/."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from invoke import Context, Exit, task
+
+CONTENTS = {
+    "See it work": ("demo", "boot"),
+    "Test": ("test", "lint"),
+    "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
+    "This machine": ("doctor", "clean"),
+}
+_KERNEL = {"kernel": "row of kernels.toml"}
+_BOARD = {"board": "file in boards/, without .toml"}
+
+
+def _show(path: Path) -> None:
+    print(path)
+
+
+@task(help=_KERNEL | _BOARD)
+def demo(c: Context, kernel: str = "", board: str = "") -> None:
+    """Build what is missing, boot, associate, ping, run iperf3 both ways, print a summary."""
+    from harness import demo as run
+
+    if not run.demo(kernel or None, board or None):
+        raise Exit(code=1)
+
+
+@task(
+    help=_KERNEL
+    | _BOARD
+    | {"shell": "an interactive console (Ctrl-A X ends QEMU)", "gdb": "wait for gdb before the first instruction"}
+)
+def boot(c: Context, kernel: str = "", board: str = "", shell: bool = False, gdb: bool = False) -> None:
+    """Boot the guest; with --shell stay on its console."""
+    from harness import boot as run
+
+    run.boot(kernel or None, board or None, shell=shell, gdb=gdb)
+
+
+@task(
+    name="test",
+    help=_KERNEL
+    | {
+        "unit": "only the tests that need no guest",
+        "guest": "only the tests that boot a guest",
+        "k": "pytest's -k: only tests whose names match",
+    },
+)
+def test(c: Context, unit: bool = False, guest: bool = False, k: str = "", kernel: str = "") -> None:
+    """Run the tests: all, --unit or --guest; what follows -- goes to pytest."""
+    from harness import testing
+
+    extra = [*(["-k", k] if k else []), *c.remainder.split()]
+    status = testing.run(unit=unit, guest=guest, kernel=kernel or None, arguments=extra)
+    if status:
+        raise Exit(code=status)
+
+
+@task(help=_KERNEL)
+def lint(c: Context, kernel: str = "") -> None:
+    """checkpatch --strict, W=1, sparse, dtc, ruff, mypy, shellcheck: one line each."""
+    from harness import lint as checks
+
+    if not checks.run(kernel or None):
+        raise Exit(code=1)
+
+
+@task
+def qemu(c: Context) -> None:
+    """Build the emulator with the virtual co-processor in it; print its path."""
+    from harness import emulator
+
+    _show(emulator.build())
+
+
+@task(positional=["name"], optional=["name"], help={"name": "row of kernels.toml", "refresh": "look for a newer one"})
+def kernel(c: Context, name: str = "", refresh: bool = False) -> None:
+    """Fetch a kernel and its headers; print what it is and where."""
+    from harness import kernels, pins
+
+    if refresh:
+        os.environ[pins.REFRESH_VARIABLE] = "1"
+    found = kernels.resolve(name or None)
+    for key, value in vars(found).items():
+        print(f"{key:8} {value}")
+
+
+@task(help=_KERNEL)
+def module(c: Context, kernel: str = "") -> None:
+    """Build esp_hosted.ko for a kernel, check that it fits; print its path."""
+    from harness import kernels
+    from harness import module as build
+
+    _show(build.build(kernels.resolve(kernel or None)))
+
+
+@task(help=_KERNEL | _BOARD)
+def dtb(c: Context, kernel: str = "", board: str = "") -> None:
+    """Merge the board's overlay into the kernel's devicetree; print its path."""
+    from harness import boards, devicetree, kernels
+
+    found = kernels.resolve(kernel or None)
+    _show(devicetree.merge(found, boards.load(board or found.board)))
+
+
+@task(help=_KERNEL | _BOARD)
+def rootfs(c: Context, kernel: str = "", board: str = "") -> None:
+    """Put the guest's initramfs together; print its path."""
+    from harness import boards, kernels
+    from harness import module as build
+    from harness import rootfs as guest
+
+    found = kernels.resolve(kernel or None)
+    chosen = boards.load(board or found.board)
+    kernels.check(found, chosen)
+    _show(guest.build(found, chosen, [build.build(found)]))
+
+
+@task
+def doctor(c: Context) -> None:
+    """Show what this machine has, what it lacks, and how to get it."""
+    from harness import doctor as check
+
+    if not check.report():
+        raise Exit(code=1)
+
+
+@task(
+    iterable=["kind"],
+    help={"kind": "remove this kind of entry (may be given several times)", "everything": "remove all of the cache"},
+)
+def clean(c: Context, kind: list[str], everything: bool = False) -> None:
+    """Show what the cache takes; remove a --kind of it, or --everything."""
+    from harness import cleaning
+
+    cleaning.run(kind, everything)
