@@ -48,8 +48,8 @@ DIRECTORY = "/run/harness"
 FUNCTIONS = f"""
 mkdir -p {DIRECTORY}
 __m() {{ printf '\\n%s%s\\n' '@@' "$1"; }}
-__n() {{ : >{DIRECTORY}/in; __m "ack $1"; }}
-__a() {{ printf '%s\\n' "$2" >>{DIRECTORY}/in; __m "ack $1"; }}
+__n() {{ : >{DIRECTORY}/in; __m "ack $1."; }}
+__a() {{ printf '%s\\n' "$2" >>{DIRECTORY}/in; __m "ack $1."; }}
 __p() {{ __m "out $1"; base64 {DIRECTORY}/out; __m "err $1"
 [ ! -s {DIRECTORY}/err ] || base64 {DIRECTORY}/err
 __m "end $1 $__s $(stat -c %s {DIRECTORY}/out) $(stat -c %s {DIRECTORY}/err) fin"; }}
@@ -123,12 +123,9 @@ class Console:
         return (self._text[0] if self._text else "")[mark:].replace("\r", "")
 
     def tail(self, lines: int = TAIL_LINES) -> str:
-        """The console's last lines, frames of base64 left out."""
-        kept = [
-            line
-            for line in self.since(0).splitlines()
-            if line.strip() and not re.fullmatch(r"[A-Za-z0-9+/=]{60,}", line.strip())
-        ]
+        """The console's last lines, our own frames left out."""
+        frame = re.compile(r"[A-Za-z0-9+/]{60,}=*|[A-Za-z0-9+/]+={1,2}|@@(?:ack|out|err|end) .*")
+        kept = [line for line in self.since(0).splitlines() if line.strip() and not frame.fullmatch(line.strip())]
         return "\n".join(kept[-lines:])
 
     # Waiting
@@ -179,10 +176,10 @@ class Console:
         lines = [
             "stty -echo; PS1=; PS2=",
             *FUNCTIONS.strip().splitlines(),
-            f'__m "ack $(( {self._number} ))"',
+            f'__m "ack $(( {self._number} ))."',
         ]
         self._child.send("".join(f"{line}\n" for line in lines))
-        self.wait_for(tolerant(f"@@ack {self._number}") + r"\r?\n", timeout, "the first prompt")
+        self.wait_for(tolerant(f"@@ack {self._number}."), timeout, "the first prompt")
 
     def execute(self, script: str, timeout: float) -> Frame:
         """Run a shell script; `timeout` in seconds is kept by the guest (exit status 124, 137 if it had to
@@ -224,11 +221,11 @@ class Console:
 
     def _acknowledged(self, function: str, rest: str, shown: str) -> None:
         number = self._send(function, rest)
-        self.wait_for(tolerant(f"@@ack {number}") + r"\r?\n", MARGIN, f"(input of) {shown}")
+        self.wait_for(tolerant(f"@@ack {number}."), MARGIN, f"(input of) {shown}")
 
     def _frame(self, number: int, timeout: float, shown: str) -> tuple[int, bytes, bytes] | None:
         end = r"@@end " + str(number)
-        pattern = tolerant(end) + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin") + r"\r?\n"
+        pattern = tolerant(end) + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin")
         # `before` ends where the match begins, and begins after the previous frame.
         match = self.wait_for(pattern, timeout, shown)
         text = strip_noise((str(self._child.before) + match.group(0)).replace("\r", ""))

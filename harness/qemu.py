@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import shutil
@@ -304,6 +305,7 @@ class Machine:
             process.stop(self._process, grace=1.0)
             self.console.close()
             raise
+        atexit.register(self.stop)
 
     def _write_script(self) -> None:
         words = [str(self.program), *interactive(self.config, Path())]
@@ -343,6 +345,7 @@ class Machine:
 
     def stop(self) -> None:
         """End QEMU and reap it; may be called again."""
+        atexit.unregister(self.stop)
         if self.running():
             with suppress(MonitorError):
                 self.monitor.execute("quit")

@@ -30,6 +30,7 @@ class Monitor:
         # A refused command is reported once, by the exception.
         self._client.logger.setLevel("CRITICAL")
         self._timeout = timeout
+        self._closed = False
         try:
             self._run(self._client.connect(connected))
         except (QMPError, TimeoutError, OSError, EOFError) as error:
@@ -44,6 +45,8 @@ class Monitor:
 
     def execute(self, command: str, **arguments: object) -> Any:
         """The value a command returns. MonitorError: refused, timed out, or QEMU is gone."""
+        if self._closed:
+            raise MonitorError(f"QEMU was ended before {command}")
         try:
             return self._run(self._client.execute(command, arguments or None))
         except ExecuteError as error:
@@ -65,7 +68,10 @@ class Monitor:
         return {entry["name"]: entry["type"] for entry in self.execute("qom-list", path=path)}
 
     def close(self) -> None:
-        """End the session; harmless when QEMU is already gone."""
+        """End the session; harmless when QEMU is already gone, and a second time."""
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(QMPError, TimeoutError, OSError, EOFError):
             self._run(self._client.disconnect())
         self._runner.close()

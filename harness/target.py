@@ -105,7 +105,7 @@ class Job:
 
     def signal(self, name: str = "TERM") -> None:
         """Send a signal to the command and everything it started; harmless when it has ended."""
-        self.target.run(f'kill -{name} -- -"$(cat {self._base}.pid)"', check=False)
+        self.target.run(f'kill -s {name} -- -"$(cat {self._base}.pid)"', check=False)
 
     def wait(self, timeout: float = TIMEOUT, check: bool = True) -> Result:
         """Its result, at the latest after `timeout` seconds; errors as `Target.run`."""
@@ -212,9 +212,10 @@ class Target(abc.ABC):
             f"( {script}\n) >{base}.out 2>{base}.err </dev/null; "
             f"echo $? >{base}.new; mv {base}.new {base}.status"
         )
-        # The new session outlives this command's own process group; its shell's number is the group's.
+        # The new session outlives this command's own process group; its shell's number is the group's. A
+        # shell without job control has SIGINT ignored in what it starts with "&": undo that.
         self.run(
-            f"mkdir -p {JOBS}; setsid /bin/sh -c {inner} >/dev/null 2>&1 </dev/null & "
+            f"mkdir -p {JOBS}; setsid env --default-signal /bin/sh -c {inner} >/dev/null 2>&1 </dev/null & "
             f"until [ -s {base}.pid ] && [ -e {base}.err ]; do sleep 0.02; done"
         )
         return Job(self, number, script)
