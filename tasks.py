@@ -6,7 +6,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from invoke import Context, Exit, task
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
 
 CONTENTS = {
     "See it work": ("demo", "boot"),
@@ -34,7 +36,10 @@ def demo(c: Context, kernel: str = "", board: str = "") -> None:
 @task(
     help=_KERNEL
     | _BOARD
-    | {"shell": "an interactive console (Ctrl-A X ends QEMU)", "gdb": "wait for gdb before the first instruction"}
+    | {
+        "shell": "an interactive console (Ctrl-A X ends QEMU)",
+        "gdb": "wait for gdb before the first instruction",
+    }
 )
 def boot(c: Context, kernel: str = "", board: str = "", shell: bool = False, gdb: bool = False) -> None:
     """Boot the guest; with --shell stay on its console."""
@@ -79,14 +84,14 @@ def qemu(c: Context) -> None:
     _show(emulator.build())
 
 
-@task(positional=["name"], optional=["name"], help={"name": "row of kernels.toml", "refresh": "look for a newer one"})
-def kernel(c: Context, name: str = "", refresh: bool = False) -> None:
+@task(help=_KERNEL | {"refresh": "look for a newer one"})
+def kernel(c: Context, kernel: str = "", refresh: bool = False) -> None:
     """Fetch a kernel and its headers; print what it is and where."""
     from harness import kernels, pins
 
     if refresh:
         os.environ[pins.REFRESH_VARIABLE] = "1"
-    found = kernels.resolve(name or None)
+    found = kernels.resolve(kernel or None)
     for key, value in vars(found).items():
         print(f"{key:8} {value}")
 
@@ -133,7 +138,10 @@ def doctor(c: Context) -> None:
 
 @task(
     iterable=["kind"],
-    help={"kind": "remove this kind of entry (may be given several times)", "everything": "remove all of the cache"},
+    help={
+        "kind": "remove this kind of entry (may be given several times)",
+        "everything": "remove all of the cache",
+    },
 )
 def clean(c: Context, kind: list[str], everything: bool = False) -> None:
     """Show what the cache takes; remove a --kind of it, or --everything."""

@@ -7,8 +7,10 @@ import signal
 import sys
 from types import FrameType
 
-from invoke import Argument, Collection, Program
+from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
+from invoke.parser import Argument
+from invoke.program import Program
 from rich.markup import escape
 
 import tasks

@@ -69,4 +69,3 @@ def load(name: str = DEFAULT, directory: Path = BOARDS) -> Board:
         raise unknown_name("board", name, names(directory))
     table = settings.read_toml(path)
     return settings.build(Board, table, str(path))
-

@@ -243,7 +243,7 @@ def _stat(path: Path) -> dict[str, Any]:
     """What changes when a file's content changes, without reading it."""
     info = path.lstat()
     if stat.S_ISLNK(info.st_mode):
-        return {"link": os.readlink(path)}
+        return {"link": str(path.readlink())}
     return {
         "size": info.st_size,
         "mtime": info.st_mtime_ns,

@@ -7,7 +7,6 @@ root is needed to write one and two builds of the same files can be compared.
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +22,7 @@ def write(tree: Path, target: BinaryIO, console: bool = False) -> None:
         path = tree / name
         info = path.lstat()
         if stat.S_ISLNK(info.st_mode):
-            mode, content = stat.S_IFLNK | 0o777, os.readlink(path).encode()
+            mode, content = stat.S_IFLNK | 0o777, str(path.readlink()).encode()
         elif stat.S_ISDIR(info.st_mode):
             mode, content = stat.S_IFDIR | 0o755, b""
         elif stat.S_ISREG(info.st_mode):

@@ -72,7 +72,7 @@ def mirror() -> str:
     if not isinstance(found, str):
         raise HarnessError(
             "no Debian mirror is known on this system",
-            hint=f"set {MIRROR_VARIABLE}, or mirror = \"...\" in {config}, to a mirror's base URI",
+            hint=f"set {MIRROR_VARIABLE}, or `mirror` in {config}, to a mirror's base URI",
         )
     return found.rstrip("/")
 
@@ -101,8 +101,11 @@ def _compare(one: str, relation: str, other: str) -> bool:
 
 def newest(versions: Iterable[str]) -> str:
     """The newest of some Debian versions."""
-    key = functools.cmp_to_key(lambda a, b: 1 if _compare(a, "gt", b) else -1 if _compare(a, "lt", b) else 0)
-    return max(versions, key=key)
+
+    def order(one: str, other: str) -> int:
+        return 1 if _compare(one, "gt", other) else -1 if _compare(one, "lt", other) else 0
+
+    return max(versions, key=functools.cmp_to_key(order))
 
 
 class Archive:
@@ -111,7 +114,9 @@ class Archive:
     Nothing is fetched before it is needed. Safe to use from several threads and processes at once.
     """
 
-    def __init__(self, suite: str, arch: str = "arm64", source: bool = False, root: Path | None = None) -> None:
+    def __init__(
+        self, suite: str, arch: str = "arm64", source: bool = False, root: Path | None = None
+    ) -> None:
         hostdeps.require("archive")
         self.suite = suite
         self.arch = arch
@@ -191,11 +196,15 @@ class Archive:
         directory.mkdir(exist_ok=True)
         self._online(f"source package {package} {version}")
         with filelock.FileLock(self.root / "downloads.lock"):
-            self._fetch(["source", "--download-only", "--tar-only", f"{package}={version}"], directory, package)
+            self._fetch(
+                ["source", "--download-only", "--tar-only", f"{package}={version}"], directory, package
+            )
             files = sorted(directory.glob(tarball))
             if len(files) != 1:
                 names = ", ".join(path.name for path in directory.iterdir())
-                raise HarnessError(f"{tarball!r} names not one file of {package} {version}", hint=f"got: {names}")
+                raise HarnessError(
+                    f"{tarball!r} names not one file of {package} {version}", hint=f"got: {names}"
+                )
             done(files[0])
             files[0].unlink()
 
@@ -282,7 +291,9 @@ Acquire::Languages "none";
 
     def _online(self, wanted: str, needed: bool = True) -> None:
         if needed and settings.offline():
-            raise HarnessError(f"offline, and not in the cache: {wanted}", hint="run this once without --offline")
+            raise HarnessError(
+                f"offline, and not in the cache: {wanted}", hint="run this once without --offline"
+            )
 
 
 def _upstream(version: str) -> str:
@@ -303,4 +314,6 @@ def _write(path: Path, text: str) -> None:
 
 def extract(package: Path, directory: Path) -> None:
     """Unpack a binary package's files below a directory."""
-    commands.run(["dpkg-deb", "--extract", package, directory], log="extract", what=f"unpacking {package.name}")
+    commands.run(
+        ["dpkg-deb", "--extract", package, directory], log="extract", what=f"unpacking {package.name}"
+    )

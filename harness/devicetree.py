@@ -31,7 +31,9 @@ def merge(kernel: Kernel, board: Board, overlays: Path = OVERLAYS) -> Path:
     if not base.exists():
         raise HarnessError(f"kernel {kernel.name} ({kernel.release}) has no {board.dtb}")
     donor = None if labels(base) else _donor(kernel, board)
-    key = digest("dtb", RECIPE, hash_file(base), hash_file(overlay), board.name, hash_file(donor) if donor else "")
+    key = digest(
+        "dtb", RECIPE, hash_file(base), hash_file(overlay), board.name, hash_file(donor) if donor else ""
+    )
 
     def make(directory: Path) -> None:
         merge_files(base, overlay, directory / "board.dtb", labels(donor) if donor else None)
@@ -100,12 +102,13 @@ def _properties(dtb: Path, node: str) -> list[str]:
 def _missing(overlay: Path, base: Path, missing: list[str], known: Labels) -> HarnessError:
     if not known:
         return HarnessError(
-            f"{base.name} was compiled without labels, so {overlay.name} cannot refer to {', '.join(missing)}",
+            f"{base.name} was compiled without labels: {overlay.name} cannot refer to {', '.join(missing)}",
             hint="a kernel from 6.12 on ships its devicetrees with labels",
         )
+    named = ", ".join(f"&{name}" for name in missing)
     close = [name for one in missing for name in difflib.get_close_matches(one, known)]
     return HarnessError(
-        f"{overlay.name} refers to {', '.join('&' + name for name in missing)}: {base.name} has no such label",
+        f"{overlay.name} refers to {named}: {base.name} has no such label",
         hint=f"similar labels: {', '.join(close)}" if close else f"correct the label in {overlay}",
     )
 

@@ -182,19 +182,21 @@ def _with_tarball(wanted: Recipe, record: dict[str, str], use: Callable[[Path], 
 def _with_upstream(source: UpstreamSource, use: Callable[[Path], None]) -> None:
     """Fetch the release, check its signature with gpgv against the key that the recipe names."""
     if settings.offline():
-        raise HarnessError(f"offline, and not in the cache: QEMU {source.version}", hint="run once without --offline")
+        raise HarnessError(
+            f"offline, and not in the cache: QEMU {source.version}", hint="run once without --offline"
+        )
     directory = paths.cache_root() / "downloads"
     directory.mkdir(exist_ok=True)
     tarball = directory / f"qemu-{source.version}.tar.xz"
     signature = tarball.with_suffix(".xz.sig")
     for path, url in ((tarball, source.url), (signature, source.signature)):
+        options = ["--fail", "--location", "--silent", "--show-error", "--continue-at", "-"]
         commands.run(
-            ["curl", "--fail", "--location", "--silent", "--show-error", "--continue-at", "-", "--output", path,
-             url.format(version=source.version)],
+            ["curl", *options, "--output", path, url.format(version=source.version)],
             log="emulator",
             what=f"fetching {path.name}",
             hint="check the network; what has arrived is kept",
-        )  # fmt: skip
+        )
     keyring = directory / "qemu-release.gpg"
     if not keyring.exists():
         commands.run(
@@ -319,7 +321,15 @@ def _environment(wanted: Recipe, workspace: Path) -> Path:
         with progress.step("Python environment for the build of QEMU"):
             commands.run([sys.executable, "-m", "venv", environment], log="emulator")
             commands.run(
-                [python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", *wanted.packages.python],
+                [
+                    python,
+                    "-m",
+                    "pip",
+                    "install",
+                    "--disable-pip-version-check",
+                    "--quiet",
+                    *wanted.packages.python,
+                ],
                 log="emulator",
                 what="installing what QEMU is built with",
             )

@@ -21,7 +21,7 @@ _SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sb
 
 @dataclass(frozen=True)
 class Dependency:
-    """One thing of the system. Exactly one of `command`, `module` (pkg-config), `file` says if it is there."""
+    """One thing of the system. One of `command`, `module` (pkg-config), `file` tells if it is there."""
 
     package: str
     """Debian's package that has it."""
@@ -50,7 +50,8 @@ class Dependency:
         if self.command:
             path = shutil.which(self.command, path=_SEARCH) or self.command
             text = commands.output([path, *self.version], check=False) if self.version else ""
-            return text.partition("\n")[0].strip() or path
+            number = re.search(r"\d+(\.\d+)+\S*", text)
+            return number.group().rstrip("),") if number else path
         return str(self.file)
 
 

@@ -109,10 +109,12 @@ def check(kernel: Kernel, board: Board) -> None:
         raise HarnessError(
             f"kernel {kernel.name} ({kernel.release}) is built without {', '.join(missing)}, "
             f"which board {board.name} needs",
-            hint=f"choose another kernel: {', '.join(other for other in table().kernel if other != kernel.name)}",
+            hint=f"choose another kernel: {', '.join(name for name in table().kernel if name != kernel.name)}",
         )
     if not (kernel.dtbs / board.dtb).exists():
-        raise HarnessError(f"kernel {kernel.name} ({kernel.release}) has no {board.dtb} for board {board.name}")
+        raise HarnessError(
+            f"kernel {kernel.name} ({kernel.release}) has no {board.dtb} for board {board.name}"
+        )
 
 
 # Provider "debian".
@@ -174,12 +176,13 @@ def _debian_ask(name: str, chosen: Row) -> dict[str, Any]:
         packages = _debian_headers(archive, image_package)
         if packages:
             records = [
-                {"name": one.name, "version": one.version, "arch": one.arch} for one in (image_package, *packages)
+                {"name": one.name, "version": one.version, "arch": one.arch}
+                for one in (image_package, *packages)
             ]
             release = image_package.name.removeprefix("linux-image-")
             return {"release": release, "version": image_package.version, "packages": records}
     raise HarnessError(
-        f"kernel {name}: {chosen.suite} has no kernel {chosen.series} for {chosen.arch} together with its headers",
+        f"kernel {name}: {chosen.suite} has no kernel {chosen.series} for {chosen.arch} with its headers",
         hint="change suite or series of this row in kernels.toml, or choose another kernel",
     )
 
@@ -219,7 +222,9 @@ def _debian_unpack(files: Iterable[Path], release: str, directory: Path) -> None
             inside = directory / link.readlink().relative_to("/")
             link.unlink()
             link.symlink_to(os.path.relpath(inside, link.parent))
-    commands.run(["depmod", "--basedir", directory, release], log="kernel", what="indexing the kernel's modules")
+    commands.run(
+        ["depmod", "--basedir", directory, release], log="kernel", what="indexing the kernel's modules"
+    )
 
 
 PROVIDERS = {"debian": _debian}

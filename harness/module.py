@@ -41,7 +41,10 @@ class Toolchain:
     """Of the cross tools."""
 
 
-TOOLCHAINS = {"arm64": Toolchain("arm64", "aarch64-linux-gnu-"), "armhf": Toolchain("arm", "arm-linux-gnueabihf-")}
+TOOLCHAINS = {
+    "arm64": Toolchain("arm64", "aarch64-linux-gnu-"),
+    "armhf": Toolchain("arm", "arm-linux-gnueabihf-"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,9 @@ def build(kernel: Kernel, source: Path = DRIVER) -> Path:
     compiler = _compiler(kernel)
     version = commands.output([compiler, "-dumpfullversion"]).strip()
     sources = hash_tree(source, ignore=IGNORED)
-    key = digest("module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, version)
+    key = digest(
+        "module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, version
+    )
     cache = Cache()
 
     def make(directory: Path) -> None:
@@ -81,14 +86,25 @@ def build(kernel: Kernel, source: Path = DRIVER) -> Path:
     return tree / f"{NAME}.ko"
 
 
-def compile_external(kernel: Kernel, directory: Path, *options: str, log: str = "module") -> commands.Finished:
+def compile_external(
+    kernel: Kernel, directory: Path, *options: str, log: str = "module"
+) -> commands.Finished:
     """`make modules` of an external module in its directory, with all the warnings W=1 gives."""
     tools = _toolchain(kernel)
     return commands.run(
         [
-            "make", "-C", kernel.build, f"M={directory}", f"ARCH={tools.arch}", f"CROSS_COMPILE={tools.prefix}",
-            f"CC={_compiler(kernel)}", "W=1", "-j2", *options, "modules",
-        ],  # fmt: skip
+            "make",
+            "-C",
+            kernel.build,
+            f"M={directory}",
+            f"ARCH={tools.arch}",
+            f"CROSS_COMPILE={tools.prefix}",
+            f"CC={_compiler(kernel)}",
+            "W=1",
+            "-j2",
+            *options,
+            "modules",
+        ],
         log=log,
         what=f"building the module for {kernel.release}",
         hint="the compiler's words are above",
@@ -140,7 +156,8 @@ def inspect(path: Path, kernel: Kernel) -> elf.ModuleFile:
     ]
     if problems:
         raise HarnessError(
-            f"{path.name} does not fit kernel {kernel.release}:\n" + "\n".join(f"  {one}" for one in problems),
+            f"{path.name} does not fit kernel {kernel.release}:\n"
+            + "\n".join(f"  {one}" for one in problems),
             hint="build it against the headers of exactly this kernel",
         )
     return module
@@ -169,7 +186,9 @@ def read_symvers(path: Path) -> Symvers:
 def _check_identity(module: elf.ModuleFile, stock: elf.ModuleFile) -> list[str]:
     problems = []
     if module.value("vermagic") != stock.value("vermagic"):
-        problems.append(f"vermagic is {module.value('vermagic')!r}, the kernel's is {stock.value('vermagic')!r}")
+        problems.append(
+            f"vermagic is {module.value('vermagic')!r}, the kernel's is {stock.value('vermagic')!r}"
+        )
     if module.value("name") != NAME:
         problems.append(f"its name is {module.value('name')!r}, not {NAME!r}")
     if module.value("license") not in GPL:
@@ -179,7 +198,8 @@ def _check_identity(module: elf.ModuleFile, stock: elf.ModuleFile) -> list[str]:
 
 def _check_symbols(module: elf.ModuleFile, symvers: Symvers, modversions: bool) -> list[str]:
     problems = [
-        f"symbol {name} is not exported by the kernel" for name in sorted(module.undefined - symvers.crcs.keys())
+        f"symbol {name} is not exported by the kernel"
+        for name in sorted(module.undefined - symvers.crcs.keys())
     ]
     if not modversions:
         return problems

@@ -48,6 +48,8 @@ def pinned(name: str, ask: Callable[[], Any], cached: Callable[[Any], bool]) -> 
         progress.warn(f"{name}: cannot look for a newer one, using what the cache has ({error.message})")
         return value
     if record and now != value:
-        progress.say(f"{name}: the archive has changed since {time.strftime('%F', time.localtime(record['at']))}")
+        progress.say(
+            f"{name}: the archive has changed since {time.strftime('%F', time.localtime(record['at']))}"
+        )
     cache.write_json(path, {"at": time.time(), "value": now})
     return now

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 # A step that ends sooner than this is not worth a line.
 QUIET_SECONDS = 2.0
 
@@ -73,11 +73,14 @@ class Step:
     _task: TaskID | None = None
     _announced: bool = False
 
-    def update(self, done: float | None = None, total: float | None = None, detail: str | None = None) -> None:
+    def update(
+        self, done: float | None = None, total: float | None = None, detail: str | None = None
+    ) -> None:
         """Show `done` of `total` (any unit) and a short detail such as a file name."""
         if self._progress is not None and self._task is not None:
-            fields = {} if detail is None else {"detail": escape(detail[-60:])}
-            self._progress.update(self._task, completed=done, total=total, **fields)
+            self._progress.update(self._task, completed=done, total=total)
+            if detail is not None:
+                self._progress.update(self._task, detail=escape(detail[-60:]))
         elif not self._announced and time.monotonic() - self.started > QUIET_SECONDS:
             self._announced = True
             console.print(f"{escape(self.title)} ...")
