@@ -9,7 +9,7 @@ from types import FrameType
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.program import Program
 from rich.markup import escape
 

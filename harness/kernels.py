@@ -109,7 +109,7 @@ def check(kernel: Kernel, board: Board) -> None:
         raise HarnessError(
             f"kernel {kernel.name} ({kernel.release}) is built without {', '.join(missing)}, "
             f"which board {board.name} needs",
-            hint=f"choose another kernel: {', '.join(name for name in table().kernel if name != kernel.name)}",
+            hint=f"other kernels: {', '.join(name for name in table().kernel if name != kernel.name)}",
         )
     if not (kernel.dtbs / board.dtb).exists():
         raise HarnessError(

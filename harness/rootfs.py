@@ -37,9 +37,28 @@ PACKAGES = (
 )
 # Needed for installing, not for running; nothing here is configured.
 EXCLUDED = frozenset(
-    "adduser debconf dpkg gcc-12-base init-system-helpers passwd perl perl-base perl-modules-5.36 libperl5.36 "
-    "libfile-find-rule-perl libnumber-compare-perl libtext-glob-perl libsemanage2 libsemanage-common libsepol2 "
-    "libpam-modules libpam-modules-bin tar usrmerge".split()
+    {
+        "adduser",
+        "debconf",
+        "dpkg",
+        "gcc-12-base",
+        "init-system-helpers",
+        "libfile-find-rule-perl",
+        "libnumber-compare-perl",
+        "libpam-modules",
+        "libpam-modules-bin",
+        "libperl5.36",
+        "libsemanage-common",
+        "libsemanage2",
+        "libsepol2",
+        "libtext-glob-perl",
+        "passwd",
+        "perl",
+        "perl-base",
+        "perl-modules-5.36",
+        "tar",
+        "usrmerge",
+    }
 )
 DROPPED = (
     "etc/default",
