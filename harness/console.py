@@ -23,7 +23,7 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pexpect
 from pexpect import fdpexpect
@@ -34,8 +34,8 @@ from harness.errors import HarnessError
 NOISE = r"\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? [^\n]*\n"
 _NOISE = re.compile(NOISE)
 CRASH = r"(?:Kernel panic - not syncing|Internal error: |Unable to handle kernel |Oops - |Oops: )[^\n]*"
-# Characters of base64 in one input line; far below the terminal's limit of 4095.
-PART = 2000
+# Characters of base64 in one input line; below the terminal's limit of 4095.
+PART = 3600
 # Added to a command's own time limit before the guest itself is given up.
 MARGIN = 15.0
 # How long an Oops may take to be printed in full.
@@ -43,20 +43,29 @@ CRASH_SECONDS = 10.0
 TAIL_LINES = 25
 DIRECTORY = "/run/harness"
 
-# $1 is always the number of the frame. Markers are built from two halves, so that an echo of this text
-# is not taken for one.
+# What the shell learns; works in dash and in busybox' ash. $1 is always the number of the frame. Markers are
+# built from two halves, so that an echo of this text is not taken for one. A command runs in a session of
+# its own, without the terminal; a second one ends it, with all it started, when its time is over.
 FUNCTIONS = f"""
+set +m
 mkdir -p {DIRECTORY}
+cd {DIRECTORY}
 __m() {{ printf '\\n%s%s\\n' '@@' "$1"; }}
 __n() {{ : >{DIRECTORY}/in; __m "ack $1."; }}
 __a() {{ printf '%s\\n' "$2" >>{DIRECTORY}/in; __m "ack $1."; }}
 __p() {{ __m "out $1"; base64 {DIRECTORY}/out; __m "err $1"
 [ ! -s {DIRECTORY}/err ] || base64 {DIRECTORY}/err
-__m "end $1 $__s $(stat -c %s {DIRECTORY}/out) $(stat -c %s {DIRECTORY}/err) fin"; }}
-__x() {{ base64 -d {DIRECTORY}/in >{DIRECTORY}/cmd
-timeout -k 3 "$2" /bin/sh {DIRECTORY}/cmd >{DIRECTORY}/out 2>{DIRECTORY}/err </dev/null; __s=$?; __p "$1"; }}
+__m "end $1 $__s $__l $(stat -c %s {DIRECTORY}/out) $(stat -c %s {DIRECTORY}/err) fin"; }}
+__k='sleep "$1"; : >late; kill -TERM "-$2"; sleep 3; kill -KILL "-$2"'
+__x() {{ base64 -d {DIRECTORY}/in >{DIRECTORY}/cmd; rm -f {DIRECTORY}/late
+(cd /; exec setsid /bin/sh {DIRECTORY}/cmd) >{DIRECTORY}/out 2>{DIRECTORY}/err </dev/null & __c=$!
+setsid /bin/sh -c "$__k" sh "$2" "$__c" >/dev/null 2>&1 </dev/null & __w=$!
+wait "$__c"; __s=$?; __l=0
+kill -KILL "-$__w" || kill -KILL "$__w"; wait "$__w"
+if [ -e {DIRECTORY}/late ]; then __s=124 __l=1; kill -KILL "-$__c"; fi; __p "$1"; }}
 __r() {{ printf '%s\\n' "$3" >{DIRECTORY}/in; __x "$1" "$2"; }}
 dmesg -n 2
+exec 2>/dev/null
 """
 
 
@@ -69,7 +78,7 @@ class GuestCrashError(GuestError):
 
 
 class GuestHangError(GuestError):
-    """No answer within the time limit, not even from `timeout` in the guest."""
+    """No answer within the time limit, not even that the command took too long."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class Frame:
     """What one command gave back."""
 
     status: int
+    late: bool
+    """True if it took too long and was ended (status 124)."""
     stdout: bytes
     stderr: bytes
     seconds: float
@@ -182,8 +193,7 @@ class Console:
         self.wait_for(tolerant(f"@@ack {self._number}."), timeout, "the first prompt")
 
     def execute(self, script: str, timeout: float) -> Frame:
-        """Run a shell script; `timeout` in seconds is kept by the guest (exit status 124, 137 if it had to
-        be killed). After GuestCrashError or GuestHangError the console cannot be used any more."""
+        """Run a shell script; the guest ends it after `timeout` seconds. After GuestCrashError or GuestHangError the console cannot be used any more."""
         if self.crashed:
             raise GuestCrashError(f"the guest is gone: {self.crashed}")
         script = script if script.strip() else ":"
@@ -207,8 +217,7 @@ class Console:
             frame = self._frame(number, MARGIN, shown)
         if frame is None:
             raise GuestHangError(f"the console garbles every answer to: {shown}\n{self._quote()}")
-        status, stdout, stderr = frame
-        return Frame(status, stdout, stderr, time.monotonic() - begin)
+        return replace(frame, seconds=time.monotonic() - begin)
 
     def _send(self, function: str, rest: str) -> int:
         self._number += 1
@@ -223,7 +232,7 @@ class Console:
         number = self._send(function, rest)
         self.wait_for(tolerant(f"@@ack {number}."), MARGIN, f"(input of) {shown}")
 
-    def _frame(self, number: int, timeout: float, shown: str) -> tuple[int, bytes, bytes] | None:
+    def _frame(self, number: int, timeout: float, shown: str) -> Frame | None:
         end = r"@@end " + str(number)
         pattern = tolerant(end) + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin")
         # `before` ends where the match begins, and begins after the previous frame.
@@ -247,13 +256,13 @@ class _Recorder:
 
 _PARTS = re.compile(
     r"@@out (\d+)\n(?P<out>.*?)\n@@err (\d+)\n(?P<err>.*?)\n@@end (\d+) "
-    r"(?P<status>\d+) (?P<out_length>\d+) (?P<err_length>\d+) fin",
+    r"(?P<status>\d+) (?P<late>[01]) (?P<out_length>\d+) (?P<err_length>\d+) fin",
     re.DOTALL,
 )
 
 
-def parse_frame(text: str, number: int) -> tuple[int, bytes, bytes] | None:
-    """Status, standard output, standard error out of a frame; None if any byte of it is missing."""
+def parse_frame(text: str, number: int) -> Frame | None:
+    """What a frame says (without the time it took); None if any byte of it is missing."""
     start = text.rfind(f"@@out {number}\n")
     match = _PARTS.match(text, start) if start >= 0 else None
     if match is None:
@@ -266,4 +275,4 @@ def parse_frame(text: str, number: int) -> tuple[int, bytes, bytes] | None:
         return None
     if len(stdout) != int(match["out_length"]) or len(stderr) != int(match["err_length"]):
         return None
-    return int(match["status"]), stdout, stderr
+    return Frame(int(match["status"]), match["late"] == "1", stdout, stderr, 0.0)

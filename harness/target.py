@@ -27,8 +27,6 @@ Command = str | Sequence[str]
 READY = "esp-hosted guest ready"
 BOOT_SECONDS = 120.0
 TIMEOUT = 30.0
-# `timeout` in the guest reports with these that it ended the command: by SIGTERM, by SIGKILL.
-TIMED_OUT = (124, 137)
 # A crash ends the guest at once: what follows an Oops proves nothing.
 TEST_KERNEL_WORDS = ("oops=panic", "panic=-1")
 
@@ -44,6 +42,8 @@ class Result:
     stderr: str
     seconds: float
     """Duration as seen from here."""
+    late: bool = False
+    """True if it took too long and was ended (status 124)."""
 
     @property
     def stdout(self) -> str:
@@ -105,7 +105,7 @@ class Job:
 
     def signal(self, name: str = "TERM") -> None:
         """Send a signal to the command and everything it started; harmless when it has ended."""
-        self.target.run(f'kill -s {name} -- -"$(cat {self._base}.pid)"', check=False)
+        self.target.run(f'kill -{name} -"$(cat {self._base}.pid)"', check=False)
 
     def wait(self, timeout: float = TIMEOUT, check: bool = True) -> Result:
         """Its result, at the latest after `timeout` seconds; errors as `Target.run`."""
@@ -172,21 +172,20 @@ class Target(abc.ABC):
 
     @abc.abstractmethod
     def _execute(self, script: str, timeout: float) -> Result:
-        """Run a shell script; exit status 124 or 137 if `timeout` seconds were not enough. GuestError: no
+        """Run a shell script; `late` in the result if `timeout` seconds were not enough. GuestError: no
         machine any more."""
 
     def run(self, command: Command, *, timeout: float = TIMEOUT, check: bool = True) -> Result:
         """Run a command to its end.
 
         With `check`: CommandError for a status other than 0, CommandTimeoutError if it was not done in
-        `timeout` seconds and had to be ended (without `check` that is status 124 or 137). GuestError: the
-        machine is gone, in any case.
+        `timeout` seconds and had to be ended (without `check` that is `late` in the result). GuestError:
+        the machine is gone, in any case.
         """
         script = render(command)
-        begin = time.monotonic()
         result = self._execute(script, timeout)
         self._note(result)
-        if result.status in TIMED_OUT and time.monotonic() - begin >= timeout and check:
+        if check and result.late:
             raise CommandTimeoutError(result, timeout)
         if check and not result.ok:
             raise CommandError(result)
@@ -212,10 +211,10 @@ class Target(abc.ABC):
             f"( {script}\n) >{base}.out 2>{base}.err </dev/null; "
             f"echo $? >{base}.new; mv {base}.new {base}.status"
         )
-        # The new session outlives this command's own process group; its shell's number is the group's. A
-        # shell without job control has SIGINT ignored in what it starts with "&": undo that.
+        # The new session outlives this command's own process group; its shell's number is the group's. As
+        # always with "&" in a shell script, SIGINT is ignored in it: use SIGTERM.
         self.run(
-            f"mkdir -p {JOBS}; setsid env --default-signal /bin/sh -c {inner} >/dev/null 2>&1 </dev/null & "
+            f"mkdir -p {JOBS}; setsid /bin/sh -c {inner} >/dev/null 2>&1 </dev/null & "
             f"until [ -s {base}.pid ] && [ -e {base}.err ]; do sleep 0.02; done"
         )
         return Job(self, number, script)
@@ -287,7 +286,7 @@ class QemuTarget(Target):
             error.log = self.machine.console_log
             raise
         stderr = frame.stderr.decode("utf-8", errors="replace")
-        return Result(script, frame.status, frame.stdout, stderr, frame.seconds)
+        return Result(script, frame.status, frame.stdout, stderr, frame.seconds, frame.late)
 
     def _show_hang(self) -> None:
         """Have a hanging guest print its blocked tasks and what its CPUs do."""

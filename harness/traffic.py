@@ -390,8 +390,8 @@ def capture(
         job.wait_output("listening on")
         yield job
     finally:
-        # SIGINT: tcpdump writes out what the kernel still holds and prints its counts.
-        job.stop("INT")
+        # On SIGTERM tcpdump writes out what the kernel still holds and prints its counts.
+        job.stop()
 
 
 def fetch(target: Target, remote: str, local: Path) -> Path:

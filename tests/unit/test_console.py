@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from harness import console
-from harness.console import Console, GuestCrashError, GuestHangError, parse_frame, strip_noise
+from harness.console import Console, Frame, GuestCrashError, GuestHangError, parse_frame, strip_noise
+from tests.unit.processes import ended
 
 pytestmark = pytest.mark.skipif(
     shutil.which("stty") is None or not sys.platform.startswith("linux"), reason="needs a Linux terminal"
@@ -153,8 +154,19 @@ def test_text_that_looks_like_a_kernel_message_is_kept(shell: Shell) -> None:
 
 def test_guest_ends_what_takes_too_long_and_stays_usable(shell: Shell) -> None:
     frame = shell.console.execute("echo begun; sleep 60", 0.3)
-    assert (frame.status, frame.stdout) == (124, b"begun\n")
+    assert (frame.status, frame.late, frame.stdout) == (124, True, b"begun\n")
     assert shell.console.execute("echo still here", 5).stdout == b"still here\n"
+
+
+def test_what_a_late_command_started_is_ended_too(shell: Shell, tmp_path: Path) -> None:
+    assert shell.console.execute(f"sleep 77 & echo $! >{tmp_path}/pid; wait", 0.3).late
+    pid = int((tmp_path / "pid").read_text())
+    assert ended(pid)
+
+
+def test_command_that_resists_is_killed(shell: Shell) -> None:
+    frame = shell.console.execute("trap '' TERM; while :; do sleep 0.1; done", 0.2)
+    assert frame.late and 3 < frame.seconds < 6
 
 
 def test_noise_was_really_there(tools: Path) -> None:
@@ -225,11 +237,11 @@ def test_end_of_the_machine_is_a_crash() -> None:
 
 
 def test_parse_frame_refuses_what_is_incomplete() -> None:
-    text = "\n@@out 4\naGk=\n\n@@err 4\n\n@@end 4 0 2 0 fin\n"
-    assert parse_frame(text, 4) == (0, b"hi", b"")
+    text = "\n@@out 4\naGk=\n\n@@err 4\n\n@@end 4 0 0 2 0 fin\n"
+    assert parse_frame(text, 4) == Frame(0, False, b"hi", b"", 0.0)
     assert parse_frame(text, 5) is None
     assert parse_frame(text.replace("aGk=", "aG="), 4) is None
-    assert parse_frame(text.replace("4 0 2 0", "4 0 3 0"), 4) is None
+    assert parse_frame(text.replace("4 0 0 2 0", "4 0 0 3 0"), 4) is None
 
 
 def test_strip_noise_in_the_middle_of_a_line() -> None:

@@ -28,6 +28,7 @@ from harness.qemu import (
     kernel_command_line,
 )
 from harness.qmp import MonitorError
+from tests.unit.processes import ended
 
 FAKE = Path(__file__).with_name("fake_qemu.py")
 
@@ -193,17 +194,9 @@ def test_killed_parent_leaves_no_machine(config: MachineConfig, tmp_path: Path) 
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
     deadline = time.monotonic() + 5
-    while time.monotonic() < deadline and not gone(child):
+    while time.monotonic() < deadline and not ended(child):
         time.sleep(0.02)
-    assert gone(child)
-
-
-def gone(pid: int) -> bool:
-    """True if a process is gone or only waits for somebody to notice."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    assert ended(child)
 
 
 def test_boot_to_a_shell(config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
