@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Private structures and functions of the ESP-Hosted driver.
+ *
+ * One co-processor is one struct esp_hosted; nothing is shared between
+ * devices.
+ *
+ * Contexts: the link thread owns the bus and runs everything that a received
+ * frame triggers directly (command completion, hand-over of data and events).
+ * The state worker resets, starts and restarts the co-processor and may sleep
+ * on commands. cfg80211 operations and events run under the wiphy mutex.
+ */
+#ifndef ESP_HOSTED_H
+#define ESP_HOSTED_H
+
+#include <linux/completion.h>
+#include <linux/ethtool.h>
+#include <linux/if_vlan.h>
+#include <linux/interrupt.h>
+#include <linux/kthread.h>
+#include <linux/mutex.h>
+#include <linux/netdevice.h>
+#include <linux/skbuff.h>
+#include <linux/spi/spi.h>
+#include <linux/workqueue.h>
+#include <net/cfg80211.h>
+
+#include "compat.h"
+#include "frame.h"
+
+#define ESP_DRV_NAME		"esp_hosted"
+
+struct esp_hosted;
+struct gpio_desc;
+
+/* Private counters, one reason each; named in ethtool.c */
+enum esp_stat {
+	ESP_STAT_TRANSACTIONS,
+	ESP_STAT_IDLE,
+	ESP_STAT_POLLS,
+	ESP_STAT_HS_WAITS,
+	ESP_STAT_HS_EDGES,
+	ESP_STAT_HS_QUIET,
+	ESP_STAT_DR_EDGES,
+	ESP_STAT_SPI_ERRORS,
+	ESP_STAT_SPI_RETRIES,
+	ESP_STAT_RX_FRAMES,
+	ESP_STAT_RX_BLANK,
+	ESP_STAT_RX_BAD_IF,
+	ESP_STAT_RX_EMPTY,
+	ESP_STAT_RX_BAD_OFFSET,
+	ESP_STAT_RX_BAD_LEN,
+	ESP_STAT_RX_BAD_CSUM,
+	ESP_STAT_RX_BAD_TYPE,
+	ESP_STAT_RX_BAD_IFNUM,
+	ESP_STAT_RX_NOT_RUNNING,
+	ESP_STAT_RX_BAD_ROLE,
+	ESP_STAT_RX_RUNT,
+	ESP_STAT_RX_OVERSIZE,
+	ESP_STAT_RX_BAD_EAPOL,
+	ESP_STAT_RX_BACKLOG,
+	ESP_STAT_RX_NOMEM,
+	ESP_STAT_TX_FRAMES,
+	ESP_STAT_TX_PURGED,
+	ESP_STAT_TX_BAD_LEN,
+	ESP_STAT_TX_NOT_RUNNING,
+	ESP_STAT_TX_STOPS,
+	ESP_STAT_TX_WAKES,
+	ESP_STAT_TX_HIGH_WATER,
+	ESP_STAT_RX_HIGH_WATER,
+	ESP_STAT_NAPI_POLLS,
+	ESP_STAT_COMMANDS,
+	ESP_STAT_CMD_FAILED,
+	ESP_STAT_CMD_TIMEOUTS,
+	ESP_STAT_CMD_CANCELLED,
+	ESP_STAT_RESP_MALFORMED,
+	ESP_STAT_RESP_UNEXPECTED,
+	ESP_STAT_EVENTS,
+	ESP_STAT_EVENT_MALFORMED,
+	ESP_STAT_EVENT_GENERATION,
+	ESP_STAT_EVENT_UNEXPECTED,
+	ESP_STAT_EVENT_BACKLOG,
+	ESP_STAT_EVENT_UNKNOWN,
+	ESP_STAT_SCAN_FILTERED,
+	ESP_STAT_SCAN_SPURIOUS,
+	ESP_STAT_SCAN_TIMEOUTS,
+	ESP_STAT_MLME_TIMEOUTS,
+	ESP_STAT_BOOT_EVENTS,
+	ESP_STAT_BOOT_MALFORMED,
+	ESP_STAT_BOOT_TIMEOUTS,
+	ESP_STAT_RESETS,
+	ESP_STAT_RESTARTS,
+	ESP_STAT_COUNT
+};
+
+extern const char esp_stat_names[ESP_STAT_COUNT][ETH_GSTRING_LEN];
+
+/**
+ * enum esp_state - life of a co-processor as the host sees it
+ * @ESP_STATE_RESET: held in or coming out of reset, link closed
+ * @ESP_STATE_BOOTING: link open, boot event awaited
+ * @ESP_STATE_STARTING: boot event seen, state worker configures the firmware
+ * @ESP_STATE_RUNNING: in service
+ * @ESP_STATE_FAILED: gave up; a boot event still revives it
+ * @ESP_STATE_SUSPENDED: quiet until resume
+ * @ESP_STATE_GONE: being removed
+ */
+enum esp_state {
+	ESP_STATE_RESET,
+	ESP_STATE_BOOTING,
+	ESP_STATE_STARTING,
+	ESP_STATE_RUNNING,
+	ESP_STATE_FAILED,
+	ESP_STATE_SUSPENDED,
+	ESP_STATE_GONE,
+};
+
+enum esp_generation {
+	ESP_GEN_UNKNOWN,
+	ESP_GEN_1,
+	ESP_GEN_2,
+};
+
+/* Bits in esp_hosted.flags */
+enum esp_flag {
+	ESP_FLAG_RESET,		/* state worker: reset the chip */
+	ESP_FLAG_BOOTED,	/* state worker: a boot event was taken */
+	ESP_FLAG_REMOVING,	/* no new work, short command time-outs */
+	ESP_FLAG_WIFI_STARTED,	/* INIT_IF done since the last DEINIT_IF */
+};
+
+/* Bits in esp_link.flags */
+enum esp_link_flag {
+	ESP_LINK_OPEN,		/* transactions allowed */
+	ESP_LINK_DATA,		/* network frames may leave the queue */
+	ESP_LINK_HS_EDGE,	/* handshake rose since the last start */
+	ESP_LINK_WAIT_HS,	/* thread parked on handshake: no need to kick */
+	ESP_LINK_TICK,		/* the link's timer ran out */
+};
+
+/* Reasons to expect a frame, bits in esp_link.expect */
+enum esp_expect {
+	ESP_EXPECT_RESPONSE,
+	ESP_EXPECT_SCAN,
+	ESP_EXPECT_MLME,
+	ESP_EXPECT_TX_STATUS,
+};
+
+/**
+ * struct esp_skb_cb - what the link needs to know of a frame to send
+ * @if_type: &enum esp_if_type
+ * @pkt_type: &enum esp_pkt_type
+ * @hci_type: H4 packet type, 0 unless HCI
+ * @net: counted by BQL, goes back to the network interface when done
+ * @sent: clocked out, set by the link
+ */
+struct esp_skb_cb {
+	u8 if_type;
+	u8 pkt_type;
+	u8 hci_type;
+	bool net;
+	bool sent;
+};
+
+static inline struct esp_skb_cb *esp_skb_cb(struct sk_buff *skb)
+{
+	BUILD_BUG_ON(sizeof(struct esp_skb_cb) > sizeof(skb->cb));
+	return (struct esp_skb_cb *)skb->cb;
+}
+
+/**
+ * struct esp_link - the SPI link of one co-processor
+ * @esp: the device
+ * @spi: its SPI device
+ * @hs: handshake line, high: a transaction is armed
+ * @dr: data-ready line, high: the co-processor has a frame for us
+ * @hs_irq: interrupt of @hs; its thread owns the bus
+ * @dr_irq: interrupt of @dr
+ * @worker: owns the bus instead where a line's GPIO chip sleeps
+ * @work: what @worker runs
+ * @flags: &enum esp_link_flag
+ * @expect: &enum esp_expect
+ * @lock: held over each transaction and over looking for the next one
+ * @msg: the one message, prepared once
+ * @xfer: its one transfer
+ * @tx: frame to send, DMA-safe
+ * @rx: frame received, DMA-safe
+ * @idle: zeros, sent when there is nothing to say
+ * @tx_dirty: bytes of @tx that may be non-zero
+ * @checksum: the firmware wants and sends checksums
+ * @control: commands and EAPOL frames, in order
+ * @hci: Bluetooth
+ * @data: network frames
+ * @inflight: frame that could not be sent and has to be tried again
+ * @retries: failed transactions in a row
+ * @polls: transactions to run without being asked
+ * @settle: a poll is due before the link may rest
+ * @started: no transaction since the link was opened
+ * @last_end: when the last transaction ended, in jiffies
+ * @hs_low: handshake is low while there is work
+ * @hs_low_since: since when, in jiffies
+ * @timer: settle poll, quiet period and handshake watchdog
+ * @last_rx: header of the last frame received, for debugfs
+ * @last_tx: header of the last frame sent, for debugfs
+ */
+struct esp_link {
+	struct esp_hosted *esp;
+	struct spi_device *spi;
+	struct gpio_desc *hs;
+	struct gpio_desc *dr;
+	int hs_irq;
+	int dr_irq;
+	struct kthread_worker *worker;
+	struct kthread_work work;
+
+	unsigned long flags;
+	unsigned long expect;
+
+	struct mutex lock; /* held over each transaction */
+	struct spi_message msg;
+	struct spi_transfer xfer;
+	u8 *tx;
+	u8 *rx;
+	u8 *idle;
+	size_t tx_dirty;
+	bool checksum;
+
+	struct sk_buff_head control;
+	struct sk_buff_head hci;
+	struct sk_buff_head data;
+	struct sk_buff *inflight;
+
+	unsigned int retries;
+	unsigned int polls;
+	bool settle;
+	bool started;
+	unsigned long last_end;
+	bool hs_low;
+	unsigned long hs_low_since;
+	struct timer_list timer;
+
+	u8 last_rx[32];
+	u8 last_tx[32];
+};
+
+/**
+ * struct esp_cmd - one command, on the caller's stack
+ * @code: &enum esp_cmd_code
+ * @if_type: interface it is for
+ * @option: byte 6 of the command header
+ * @bringup: allowed before the device is in service
+ * @resp: buffer for the result data, may be %NULL
+ * @resp_size: bytes in @resp
+ * @resp_len: bytes of result data the firmware sent, set on return
+ * @seq: sequence number used, set before the command leaves
+ * @resp_seq: sequence number in the response
+ * @status: status byte of the response
+ * @error: 0 or why there is no response
+ * @skb: the request while it is queued; compared, never dereferenced
+ * @done: completed by the link thread or by a cancel
+ */
+struct esp_cmd {
+	u8 code;
+	u8 if_type;
+	u8 option;
+	bool bringup;
+	void *resp;
+	size_t resp_size;
+	size_t resp_len;
+	u16 seq;
+	u16 resp_seq;
+	u8 status;
+	int error;
+	struct sk_buff *skb;
+	struct completion done;
+};
+
+/**
+ * struct esp_cmd_channel - the control channel
+ * @mutex: one command at a time
+ * @lock: protects @current_cmd against the link thread
+ * @current_cmd: command waiting for its response
+ * @seq: last sequence number used
+ */
+struct esp_cmd_channel {
+	struct mutex mutex; /* one command at a time */
+	spinlock_t lock; /* protects current_cmd */
+	struct esp_cmd *current_cmd;
+	u16 seq;
+};
+
+/**
+ * enum esp_sta_state - where the station is
+ * @ESP_STA_IDLE: no session
+ * @ESP_STA_AUTH: an authentication was started
+ * @ESP_STA_ASSOC: an association request is out
+ * @ESP_STA_CONNECTED: associated
+ */
+enum esp_sta_state {
+	ESP_STA_IDLE,
+	ESP_STA_AUTH,
+	ESP_STA_ASSOC,
+	ESP_STA_CONNECTED,
+};
+
+/**
+ * struct esp_sta - station role, protected by the wiphy mutex
+ * @state: &enum esp_sta_state
+ * @waiting: an answer of the access point is outstanding
+ * @bssid: access point of the session
+ * @bss: entry of the association, owned until its result is reported
+ * @auth_seq: sequence number of the last STA_AUTH
+ * @assoc_seq: sequence number of the last STA_ASSOC
+ * @disconnect_seq: sequence number of the last DISCONNECT
+ * @swallow: a STA_DISCONNECT for our own DISCONNECT is still to come
+ * @swallow_until: but not after this, in jiffies
+ * @swallow_bssid: and for this access point
+ * @timeout: time limit for @waiting
+ * @connected_since: start of the connection, seconds since boot
+ * @rate: highest rate the association allows
+ * @beacon_interval: of the access point, in TU
+ * @rx_packets: interface counters at the start of the connection ...
+ * @rx_bytes: ...
+ * @tx_packets: ...
+ * @tx_bytes: ...
+ * @signal: last known signal in dBm, 0 if none
+ */
+struct esp_sta {
+	enum esp_sta_state state;
+	bool waiting;
+	u8 bssid[ETH_ALEN];
+	struct cfg80211_bss *bss;
+	u16 auth_seq;
+	u16 assoc_seq;
+	u16 disconnect_seq;
+	bool swallow;
+	unsigned long swallow_until;
+	u8 swallow_bssid[ETH_ALEN];
+	struct wiphy_delayed_work timeout;
+	time64_t connected_since;
+	struct rate_info rate;
+	u16 beacon_interval;
+	u64 rx_packets;
+	u64 rx_bytes;
+	u64 tx_packets;
+	u64 tx_bytes;
+	s8 signal;
+};
+
+/**
+ * struct esp_scan - scanning, protected by the wiphy mutex
+ * @request: what cfg80211 wants, %NULL when not scanning
+ * @noise: an authentication's own scan may still report its end
+ * @noise_until: but not after this, in jiffies
+ * @ended: an end was seen that may have been noise
+ * @watchdog: ends a scan whose end never comes
+ */
+struct esp_scan {
+	struct cfg80211_scan_request *request;
+	bool noise;
+	unsigned long noise_until;
+	bool ended;
+	struct wiphy_delayed_work watchdog;
+};
+
+/**
+ * struct esp_vif - the network interface, its net_device's private area
+ * @esp: the device
+ * @ndev: the interface
+ * @wdev: its cfg80211 side
+ * @napi: delivers received frames and frees sent ones
+ * @rx: received frames for @napi
+ * @done: sent or dropped frames for @napi
+ * @up: open; the link thread may hand over frames
+ * @tx_limit: frames in the data queue at which transmission stops
+ * @rx_limit: frames in @rx at which the link thread drops
+ * @msg_enable: ethtool message level
+ * @mac_changed: the address is not the firmware's own
+ * @sta: station role
+ * @scan: scanning
+ * @rx_errors: errors counted by the link thread
+ * @rx_dropped: drops counted by the link thread
+ * @tx_dropped: drops on the transmit path
+ */
+struct esp_vif {
+	struct esp_hosted *esp;
+	struct net_device *ndev;
+	struct wireless_dev wdev;
+	struct napi_struct napi;
+	struct sk_buff_head rx;
+	struct sk_buff_head done;
+	bool up;
+	unsigned int tx_limit;
+	unsigned int rx_limit;
+	u32 msg_enable;
+	bool mac_changed;
+	struct esp_sta sta;
+	struct esp_scan scan;
+	atomic_long_t rx_errors;
+	atomic_long_t rx_dropped;
+	atomic_long_t tx_dropped;
+};
+
+/**
+ * struct esp_hosted - one co-processor
+ * @dev: the SPI device's device
+ * @spi: the SPI device
+ * @reset: reset line, may be %NULL
+ * @link: SPI link
+ * @cmd: control channel
+ * @state_lock: protects @state, @boot and the order between them
+ * @state: &enum esp_state
+ * @flags: &enum esp_flag
+ * @reset_reason: why the next reset happens, a string constant
+ * @wq: ordered workqueue of @work and @boot_timeout
+ * @work: state worker
+ * @boot_timeout: runs when no boot event came
+ * @boot_tries: resets since the device last ran
+ * @boot: contents of the last good boot event
+ * @gen: protocol generation, decided anew after every boot
+ * @fw_version: firmware version as text
+ * @wiphy: registered after the first boot, then kept
+ * @vif: the network interface, likewise
+ * @bands: per-device copies of what the chip supports
+ * @rates: bit rates of both bands
+ * @channels_2ghz: channels of the 2.4 GHz band
+ * @channels_5ghz: channels of the 5 GHz band
+ * @event_work: handles @events under the wiphy mutex
+ * @events: event frames from the link thread
+ * @regd_work: forwards the regulatory domain
+ * @country: regulatory domain wanted, protected by @state_lock
+ * @country_sent: regulatory domain the firmware has
+ * @tx_power: transmit power limit in mBm, 0 if never set
+ * @cookie: last management frame cookie
+ * @stats: private counters; each has one writing context at a time
+ * @debugfs: debugfs directory
+ */
+struct esp_hosted {
+	struct device *dev;
+	struct spi_device *spi;
+	struct gpio_desc *reset;
+	struct esp_link link;
+	struct esp_cmd_channel cmd;
+
+	spinlock_t state_lock; /* protects state, boot and country */
+	enum esp_state state;
+	unsigned long flags;
+	const char *reset_reason;
+	struct workqueue_struct *wq;
+	struct work_struct work;
+	struct delayed_work boot_timeout;
+	unsigned int boot_tries;
+
+	struct esp_boot_info boot;
+	enum esp_generation gen;
+	char fw_version[32];
+
+	struct wiphy *wiphy;
+	struct esp_vif *vif;
+	struct ieee80211_supported_band bands[2];
+	struct ieee80211_rate rates[12];
+	struct ieee80211_channel channels_2ghz[14];
+	struct ieee80211_channel channels_5ghz[28];
+	struct wiphy_work event_work;
+	struct sk_buff_head events;
+	struct wiphy_work regd_work;
+	char country[2];
+	char country_sent[2];
+	int tx_power;
+	u64 cookie;
+
+	unsigned long stats[ESP_STAT_COUNT];
+	struct dentry *debugfs;
+};
+
+static inline void esp_count(struct esp_hosted *esp, enum esp_stat stat)
+{
+	WRITE_ONCE(esp->stats[stat], esp->stats[stat] + 1);
+}
+
+static inline void esp_high_water(struct esp_hosted *esp, enum esp_stat stat,
+				  unsigned long level)
+{
+	if (level > esp->stats[stat])
+		WRITE_ONCE(esp->stats[stat], level);
+}
+
+static inline bool esp_running(struct esp_hosted *esp)
+{
+	return READ_ONCE(esp->state) == ESP_STATE_RUNNING;
+}
+
+/* Interface type of the role the network interface has now */
+static inline u8 esp_vif_if_type(const struct esp_vif *vif)
+{
+	return vif->wdev.iftype == NL80211_IFTYPE_AP ? ESP_IF_AP : ESP_IF_STA;
+}
+
+/* main.c */
+void esp_recover(struct esp_hosted *esp, const char *reason);
+void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame);
+const char *esp_state_name(enum esp_state state);
+
+/* link.c */
+int esp_link_init(struct esp_hosted *esp);
+void esp_link_free(struct esp_link *link);
+void esp_link_open(struct esp_link *link);
+void esp_link_close(struct esp_link *link);
+void esp_link_kick(struct esp_link *link);
+void esp_link_send(struct esp_link *link, struct sk_buff_head *queue,
+		   struct sk_buff *skb);
+bool esp_link_unsend(struct esp_link *link, struct sk_buff *skb);
+void esp_link_purge(struct esp_link *link, bool net_only);
+void esp_link_set_clock(struct esp_link *link, u32 hz);
+void esp_link_expect(struct esp_link *link, enum esp_expect what, bool on);
+
+/* cmd.c */
+void esp_cmd_init(struct esp_hosted *esp);
+int esp_cmd_exec(struct esp_hosted *esp, struct esp_cmd *cmd, void *req,
+		 size_t len, const void *tail, size_t tail_len);
+int esp_cmd_simple(struct esp_hosted *esp, u8 code, u8 if_type);
+void esp_cmd_cancel(struct esp_hosted *esp, int error);
+void esp_cmd_response(struct esp_hosted *esp, const struct esp_frame *frame);
+int esp_cmd_start(struct esp_hosted *esp);
+int esp_cmd_get_mac(struct esp_hosted *esp, u8 if_type, u8 *mac);
+int esp_cmd_set_mac(struct esp_hosted *esp, u8 if_type, const u8 *mac);
+
+/* event.c */
+void esp_event_rx(struct esp_hosted *esp, const struct esp_frame *frame);
+void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work);
+
+/* netdev.c */
+struct net_device *esp_netdev_alloc(struct esp_hosted *esp);
+void esp_netdev_free(struct esp_vif *vif);
+void esp_netdev_rx(struct esp_hosted *esp, const struct esp_frame *frame);
+void esp_netdev_tx_done(struct esp_vif *vif, struct sk_buff *skb);
+void esp_netdev_schedule(struct esp_vif *vif);
+void esp_netdev_set_carrier(struct esp_vif *vif, bool on);
+void esp_netdev_stats(struct esp_vif *vif, struct rtnl_link_stats64 *stats);
+int esp_netdev_set_rings(struct esp_vif *vif, u32 tx, u32 rx);
+#define ESP_RING_MIN		4
+#define ESP_RING_MAX		512
+#define ESP_RING_DEFAULT	64
+
+/* ethtool.c */
+extern const struct ethtool_ops esp_ethtool_ops;
+
+/* cfg80211.c */
+int esp_cfg80211_register(struct esp_hosted *esp, const u8 *mac);
+void esp_cfg80211_unregister(struct esp_hosted *esp);
+void esp_cfg80211_restarted(struct esp_hosted *esp);
+int esp_cfg80211_replay(struct esp_hosted *esp);
+void esp_cfg80211_down(struct esp_vif *vif);
+int esp_cfg80211_disconnect(struct esp_vif *vif, u16 reason);
+void esp_scan_finish(struct esp_vif *vif, bool aborted);
+void esp_sta_end(struct esp_vif *vif);
+void esp_sta_wait(struct esp_vif *vif, bool on);
+void esp_sta_report_lost(struct esp_vif *vif, u16 reason, bool from_ap);
+void esp_sta_fail(struct esp_vif *vif);
+
+/* debugfs.c */
+void esp_debugfs_init(void);
+void esp_debugfs_exit(void);
+void esp_debugfs_add(struct esp_hosted *esp);
+void esp_debugfs_remove(struct esp_hosted *esp);
+
+#endif /* ESP_HOSTED_H */
