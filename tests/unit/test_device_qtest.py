@@ -1,0 +1,501 @@
+# SPDX-License-Identifier: MIT
+"""The virtual co-processor in QEMU, without a guest: registers of ECSPI2 and GPIO are driven over qtest.
+
+Time is the test's own: the virtual clock moves only by `Board.step`. Frames are those of protocol.md §17.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import boards, process
+from harness.coprocessor import AccessPoint, Coprocessor
+from harness.qemu import OVERRIDE
+from harness.qmp import Monitor, MonitorError
+
+# i.MX 8M Plus reference manual, memory map; register offsets of the GPIO and ECSPI chapters.
+GPIO3, GPIO5, ECSPI2 = 0x30220000, 0x30240000, 0x30830000
+GPIO_DR, GPIO_GDIR, GPIO_PSR, GPIO_ICR2, GPIO_ISR = 0x00, 0x04, 0x08, 0x10, 0x18
+ECSPI_RXDATA, ECSPI_TXDATA, ECSPI_CONREG = 0x00, 0x04, 0x08
+# Enabled, start on write, channel 0 master, bursts of 32 bits.
+ECSPI_ON = 1 << 0 | 1 << 3 | 1 << 4 | 31 << 20
+FIFO_WORDS = 64
+
+CS, HANDSHAKE, DATA_READY, RESET = 1 << 13, 1 << 20, 1 << 21, 1 << 22
+WIRING = {
+    "spi": "/machine/soc/spi2",
+    "cs-gpio": "/machine/soc/gpio5:13",
+    "handshake-gpio": "/machine/soc/gpio3:20",
+    "data-ready-gpio": "/machine/soc/gpio3:21",
+    "reset-gpio": "/machine/soc/gpio3:22",
+}
+TRANSACTION = 1600
+MS = 1_000_000
+BOOT_NS = 500 * MS
+# 1600 bytes at 10 MHz.
+BUS_NS = 1_280_000
+TURNAROUND_NS = 50_000
+MAC = "24:6f:28:80:2c:34"
+
+BOOT_EVENT = bytes.fromhex(
+    "03 00 00 00 1f 00 0c 00 13 02 00 00 01 00 18 00 17 00 00 00 03 01 00 02 01 0a 00 01 f8 01 0c"
+    "4e 47 00 01 00 06 00 01 01 00 00 00"
+)
+INIT_IF = bytes.fromhex("00 00 01 00 08 00 0c 00 16 00 00 00 01 00 00 00 00 00 00 00")
+INIT_IF_OK = bytes.fromhex("00 00 02 00 14 00 0c 00 25 00 00 00 01 02 00 00 00 00 00 00") + bytes(12)
+GET_MAC = bytes.fromhex("00 00 01 00 08 00 0c 00 18 00 00 00 03 00 00 00 00 00 00 00")
+GET_MAC_OK = bytes.fromhex(
+    "00 00 02 00 1a 00 0c 00 ce 01 00 00 03 02 06 00 00 00 00 00 24 6f 28 80 2c 34"
+) + bytes(12)
+DUMMY = b"\xff" + bytes(TRANSACTION - 1)
+FILLER = bytes(TRANSACTION)
+
+
+def emulator() -> Path:
+    """The emulator: the developer's own, or the one ./inv qemu has built."""
+    own = os.environ.get(OVERRIDE)
+    if not own:
+        pytest.skip(f"no emulator: build it with ./inv qemu, or set {OVERRIDE} to a qemu-system-aarch64")
+    return Path(own)
+
+
+def option(driver: str, **properties: str | int) -> str:
+    """A -device value; underscores in names stand for hyphens."""
+    return ",".join((driver, *(f"{name.replace('_', '-')}={value}" for name, value in properties.items())))
+
+
+def coprocessor(**changes: str | int) -> str:
+    """The -device value of a co-processor wired as on the board."""
+    properties: dict[str, str | int] = {name.replace("-", "_"): value for name, value in WIRING.items()}
+    properties |= {"id": "esp0", "chip": "esp32", "generation": "g1", "fw_version": "1.0.6.0.1", "mac": MAC}
+    properties |= {"boot_ns": BOOT_NS, "turnaround_ns": TURNAROUND_NS}
+    return option("esp-hosted", **{**properties, **changes})
+
+
+class Board:
+    """A machine without a CPU that runs: registers, clock and monitor."""
+
+    def __init__(self, program: Path, *devices: str, extra: tuple[str, ...] = ()) -> None:
+        ours, qtest_end = socket.socketpair()
+        qmp, qmp_end = socket.socketpair()
+        self._process = process.start(
+            [
+                str(program),
+                *("-machine", "imx8mp-evk", "-accel", "qtest", "-m", "64M", "-nodefaults"),
+                *("-display", "none", "-no-user-config"),
+                *("-chardev", f"socket,id=qtest,fd={qtest_end.fileno()}", "-qtest", "chardev:qtest"),
+                *("-qtest-log", "none"),
+                *("-chardev", f"socket,id=qmp,fd={qmp_end.fileno()}", "-mon", "chardev=qmp,mode=control"),
+                *(word for device in devices for word in ("-device", device)),
+                *extra,
+            ],
+            pass_fds=(qtest_end.fileno(), qmp_end.fileno()),
+        )
+        qtest_end.close()
+        qmp_end.close()
+        ours.settimeout(20)
+        self._socket = ours
+        self._answers = ours.makefile("r", encoding="ascii")
+        self.monitor = Monitor(qmp)
+        self.esp = Coprocessor(self.monitor, "esp0")
+
+    def close(self) -> None:
+        """End QEMU."""
+        with self._socket, self._answers:
+            process.stop(self._process)
+        self.monitor.close()
+
+    def commands(self, lines: list[str]) -> list[str]:
+        """Send qtest commands at once, return what each answered."""
+        self._socket.sendall("".join(f"{line}\n" for line in lines).encode("ascii"))
+        answers: list[str] = []
+        while len(answers) < len(lines):
+            answer = self._answers.readline()
+            assert answer, f"QEMU ended during {lines[len(answers)]}"
+            if answer.startswith("IRQ"):
+                continue
+            assert answer.startswith("OK"), f"{lines[len(answers)]}: {answer}"
+            answers.append(answer[2:].strip())
+        return answers
+
+    def write(self, address: int, value: int) -> None:
+        """A 32-bit register write."""
+        self.commands([f"writel {address:#x} {value:#x}"])
+
+    def read(self, address: int) -> int:
+        """A 32-bit register read."""
+        return int(self.commands([f"readl {address:#x}"])[0], 0)
+
+    def step(self, nanoseconds: int) -> None:
+        """Move the virtual clock."""
+        self.commands([f"clock_step {nanoseconds}"])
+
+    def now(self) -> int:
+        """The virtual clock, ns."""
+        return int(self.commands(["clock_step 0"])[0])
+
+    def level(self, line: int) -> bool:
+        """An input of GPIO3, as the guest sees it."""
+        return bool(self.read(GPIO3 + GPIO_PSR) & line)
+
+    def setup(self) -> None:
+        """Chip select an output, high; the controller on."""
+        self.write(GPIO5 + GPIO_DR, CS)
+        self.write(GPIO5 + GPIO_GDIR, CS)
+        self.write(ECSPI2 + ECSPI_CONREG, ECSPI_ON)
+
+    def select(self, active: bool) -> None:
+        """Drive chip select."""
+        self.write(GPIO5 + GPIO_DR, 0 if active else CS)
+
+    def clock(self, data: bytes) -> bytes:
+        """Clock bytes (a multiple of 4) and return what came back."""
+        words = struct.unpack(f">{len(data) // 4}I", data)
+        received: list[int] = []
+        for start in range(0, len(words), FIFO_WORDS):
+            chunk = words[start : start + FIFO_WORDS]
+            self.commands([f"writel {ECSPI2 + ECSPI_TXDATA:#x} {word:#x}" for word in chunk])
+            received += (
+                int(answer, 0) for answer in self.commands([f"readl {ECSPI2 + ECSPI_RXDATA:#x}"] * len(chunk))
+            )
+        return struct.pack(f">{len(received)}I", *received)
+
+    def transact(self, frame: bytes = b"") -> bytes:
+        """One transaction, in no time."""
+        self.select(True)
+        received = self.clock(frame + bytes(TRANSACTION - len(frame)))
+        self.select(False)
+        return received
+
+    def boot(self) -> None:
+        """From power-on to the armed boot event."""
+        self.setup()
+        self.step(BOOT_NS + 5 * MS)
+        assert self.level(HANDSHAKE) and self.level(DATA_READY)
+
+    def next_frame(self, limit: int = 10) -> bytes:
+        """Clock fillers while data-ready is high until a real frame comes."""
+        for _ in range(limit):
+            self.step(5 * MS)
+            assert self.level(HANDSHAKE), f"handshake stays low: {self.esp.history[-3:]}"
+            if not self.level(DATA_READY):
+                continue
+            received = self.transact()
+            if received[0] != 0xFF:
+                return received
+        raise AssertionError(f"no frame in {limit} transactions: {self.esp.history[-3:]}")
+
+
+@contextmanager
+def running(*devices: str, extra: tuple[str, ...] = ()) -> Iterator[Board]:
+    """A board with these devices, its co-processor at power-on."""
+    board = Board(emulator(), *devices, extra=extra)
+    try:
+        yield board
+    finally:
+        board.close()
+
+
+@pytest.fixture
+def board() -> Iterator[Board]:
+    """A board with one co-processor and one access point."""
+    with running("esp-hosted-ap,id=ap0", coprocessor()) as result:
+        yield result
+
+
+def test_lines_are_low_until_the_boot_event(board: Board) -> None:
+    board.setup()
+    assert (board.esp.state, board.esp.lines.reset, board.esp.lines.cs) == ("booting", True, True)
+    board.step(BOOT_NS - 1 * MS)
+    assert not board.level(HANDSHAKE) and not board.level(DATA_READY)
+    board.step(6 * MS)
+    assert board.level(HANDSHAKE) and board.level(DATA_READY)
+    assert board.esp.lines.handshake and board.esp.lines.data_ready
+    assert board.esp.state == "running"
+
+
+def test_the_guest_gets_a_rising_edge(board: Board) -> None:
+    # Both lines: interrupt on the rising edge (2 bits a line).
+    board.write(GPIO3 + GPIO_ICR2, 0b10 << 2 * (20 - 16) | 0b10 << 2 * (21 - 16))
+    # Lines whose configuration is "level low" have latched; forget that.
+    board.write(GPIO3 + GPIO_ISR, HANDSHAKE | DATA_READY)
+    assert not board.read(GPIO3 + GPIO_ISR) & (HANDSHAKE | DATA_READY)
+    board.boot()
+    assert board.read(GPIO3 + GPIO_ISR) & (HANDSHAKE | DATA_READY) == HANDSHAKE | DATA_READY
+
+
+def test_boot_event_is_the_first_frame(board: Board) -> None:
+    board.boot()
+    assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+    assert bytes.fromhex(board.esp.get("last-frame-to-host"))[: len(BOOT_EVENT)] == BOOT_EVENT
+
+
+def test_bus_time_keeps_handshake_low(board: Board) -> None:
+    board.boot()
+    board.transact()
+    assert not board.level(HANDSHAKE)
+    # The emulated controller took no time, so all of the bus time is still ahead.
+    board.step(BUS_NS + TURNAROUND_NS - 1)
+    assert not board.level(HANDSHAKE)
+    board.step(1)
+    assert board.level(HANDSHAKE)
+    assert not board.level(DATA_READY)
+    assert board.transact() == DUMMY
+
+
+def test_commands_are_answered(board: Board) -> None:
+    board.boot()
+    board.transact()
+    for request, response in ((INIT_IF, INIT_IF_OK), (GET_MAC, GET_MAC_OK)):
+        board.step(5 * MS)
+        board.transact(request)
+        assert board.next_frame()[: len(response)] == response
+    assert [entry["code"] for entry in board.esp.history if entry["what"] == "command"] == [1, 3]
+
+
+def test_bytes_without_chip_select_are_no_transaction(board: Board) -> None:
+    board.boot()
+    before = board.esp.counters["transactions"]
+    assert board.clock(bytes(64)) == bytes(64)
+    assert board.esp.counters["transactions"] == before
+    assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+    assert board.esp.counters["transactions"] == before + 1
+
+
+def test_reset_line_stops_and_restarts_the_chip(board: Board) -> None:
+    board.boot()
+    board.write(GPIO3 + GPIO_DR, 0)
+    board.write(GPIO3 + GPIO_GDIR, RESET)
+    assert board.esp.state == "reset"
+    assert not board.esp.lines.reset
+    assert not board.level(HANDSHAKE) and not board.level(DATA_READY)
+    board.step(2 * BOOT_NS)
+    assert board.esp.state == "reset"
+    board.write(GPIO3 + GPIO_DR, RESET)
+    assert board.esp.state == "booting"
+    board.step(BOOT_NS + 5 * MS)
+    assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+
+
+def test_reset_line_made_an_input_is_pulled_up(board: Board) -> None:
+    board.boot()
+    board.write(GPIO3 + GPIO_GDIR, RESET)
+    assert board.esp.state == "reset"
+    board.write(GPIO3 + GPIO_GDIR, 0)
+    board.step(1 * MS)
+    assert board.esp.state == "booting"
+
+
+def test_machine_reset_is_a_cold_start(board: Board) -> None:
+    board.boot()
+    board.write(GPIO3 + GPIO_GDIR, RESET)
+    board.select(True)
+    board.monitor.execute("system_reset")
+    # The reset is done by the main loop; any answer that comes after it will do.
+    while board.read(GPIO3 + GPIO_GDIR):
+        pass
+    assert board.esp.state == "booting"
+    assert (board.esp.lines.reset, board.esp.lines.cs) == (True, True)
+    board.boot()
+    assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+
+
+def test_ceiling_follows_the_clock(board: Board) -> None:
+    slow = board.esp.link_ceiling_bps
+    # One segment a transaction, no turnaround, would be 9.05 Mbit/s.
+    assert 8_500_000 < slow < 1448 * 8 * 1e9 / BUS_NS
+    board.esp.set("spi-clock-hz", 20_000_000)
+    assert slow * 1.8 < board.esp.link_ceiling_bps < slow * 2
+    assert board.esp.get("spi-clock-hz") == 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("chip", "esp33", "the chips are: esp32, "),
+        ("generation", "g3", "the generations are: g1, g2"),
+        ("fw-version", "1.0", "five numbers"),
+        ("mac", "24:6f", "six bytes"),
+        ("rx-queue", 5, "command line only"),
+        ("seed", 5, "command line only"),
+    ],
+)
+def test_bad_values_are_refused_while_running(board: Board, name: str, value: object, text: str) -> None:
+    before = board.esp.get(name)
+    with pytest.raises(MonitorError, match=text):
+        board.esp.set(name, value)
+    assert board.esp.get(name) == before
+
+
+def test_access_point_link_and_signal(board: Board) -> None:
+    access_point = AccessPoint(board.monitor, "ap0")
+    assert access_point.get("link") is True
+    access_point.set("link", False)
+    assert access_point.get("link") is False
+    access_point.set("signal", -70)
+    assert access_point.get("signal") == -70
+    with pytest.raises(MonitorError, match="-100 to 0"):
+        access_point.set("signal", 20)
+    with pytest.raises(MonitorError, match="not associated"):
+        access_point.set("deauth", "3,24:6f:28:80:2c:34")
+    assert all(isinstance(count, int) for count in access_point.get("counters").values())
+
+
+def test_two_coprocessors_on_one_bus() -> None:
+    second = coprocessor(
+        id="esp1",
+        cs_gpio="/machine/soc/gpio5:14",
+        handshake_gpio="/machine/soc/gpio3:0",
+        data_ready_gpio="/machine/soc/gpio3:1",
+        reset_gpio="/machine/soc/gpio3:2",
+        chip="esp32c3",
+    )
+    with running(coprocessor(), second) as board:
+        board.boot()
+        esp1 = Coprocessor(board.monitor, "esp1")
+        assert esp1.lines.handshake and esp1.lines.data_ready
+        assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+        assert esp1.counters["transactions"] == 0
+        # The other chip select, now an output too.
+        board.write(GPIO5 + GPIO_DR, CS | 1 << 14)
+        board.write(GPIO5 + GPIO_GDIR, CS | 1 << 14)
+        board.write(GPIO5 + GPIO_DR, CS)
+        event = board.clock(bytes(TRANSACTION))
+        board.write(GPIO5 + GPIO_DR, CS | 1 << 14)
+        # Chip id and clock of a C3.
+        assert event[20:26] == bytes((3, 1, 0x05, 2, 1, 30))
+        assert esp1.counters["transactions"] == 1
+        assert board.esp.counters["transactions"] == 1
+
+
+def test_default_macs_and_seeds_differ() -> None:
+    first = option(
+        "esp-hosted", **{name.replace("-", "_"): value for name, value in WIRING.items()}, id="esp0"
+    )
+    second = first.replace("esp0", "esp1").replace("gpio3", "gpio4").replace("gpio5:13", "gpio5:14")
+    with running(first, second) as board:
+        esp1 = Coprocessor(board.monitor, "esp1")
+        assert (board.esp.get("seed"), esp1.get("seed")) == (1, 2)
+        assert board.esp.get("mac") != esp1.get("mac")
+
+
+def test_state_moves_to_another_process(tmp_path: Path) -> None:
+    """Saved in the middle of a transaction, with answers in the queues; loaded, it goes on."""
+    devices = ("esp-hosted-ap,id=ap0", coprocessor())
+    state = tmp_path / "state"
+
+    def rest(board: Board) -> tuple[bytes, bytes, dict[str, int], Any]:
+        received = board.clock(FILLER[800:])
+        board.select(False)
+        return received, board.next_frame(), board.esp.counters, board.esp.history
+
+    with running(*devices) as board:
+        board.boot()
+        board.transact(INIT_IF)
+        board.step(5 * MS)
+        board.transact(GET_MAC)
+        board.step(5 * MS)
+        board.select(True)
+        board.clock(FILLER[:800])
+        board.monitor.execute("stop")
+        board.monitor.execute("migrate", uri=f"file:{state}")
+        while (status := board.monitor.execute("query-migrate")["status"]) != "completed":
+            assert status in ("setup", "active", "device"), status
+        board.monitor.execute("cont")
+        expected = rest(board)
+    with running(*devices, extra=("-incoming", "defer")) as board:
+        board.monitor.execute("migrate-incoming", uri=f"file:{state}")
+        while (status := board.monitor.execute("query-migrate")["status"]) != "completed":
+            assert status in ("none", "setup", "active"), status
+        board.monitor.execute("cont")
+        assert rest(board) == expected
+
+
+def refused(*arguments: str) -> str:
+    """What QEMU says to a command line that it must refuse."""
+    result = subprocess.run(
+        [
+            *(str(emulator()), "-machine", "imx8mp-evk", "-accel", "qtest", "-m", "64M", "-nodefaults"),
+            *("-display", "none", *arguments),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert result.returncode == 1, result
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"spi": "/machine/soc/spi9"}, "spi: there is no object at '/machine/soc/spi9'"),
+        ({"spi": "/machine/soc/spi9"}, "/machine/soc/spi1, /machine/soc/spi2, /machine/soc/spi3"),
+        ({"spi": "/machine/soc/gpio3"}, "has no SPI bus"),
+        ({"cs_gpio": "/machine/soc/gpio9:1"}, "cs-gpio: there is no object at '/machine/soc/gpio9'"),
+        ({"cs_gpio": "/machine/soc/gpio9:1"}, "/machine/soc/gpio1, "),
+        (
+            {"cs_gpio": "/machine/soc/gpio5:32"},
+            "there is no line 32; '/machine/soc/gpio5' has the lines 0 to 31",
+        ),
+        ({"cs_gpio": "/machine/soc/gpio5"}, "is not a line"),
+        ({"cs_gpio": "/machine/soc/gpio5:x"}, "is not a line"),
+        ({"handshake_gpio": "/machine/soc/spi2:1"}, "has no GPIO inputs"),
+        ({"data_ready_gpio": "/machine/soc/gpio3:20"}, "already connected: handshake-gpio of 'esp0'"),
+        ({"reset_gpio": "/machine/soc/gpio5:13"}, "already connected: cs-gpio of 'esp0'"),
+        ({"chip": "esp33"}, "there is no chip 'esp33'; the chips are: esp32, "),
+        ({"generation": "g9"}, "the generations are: g1, g2"),
+        ({"fw_version": "1.0.6"}, "five numbers from 0 to 255"),
+        ({"mac": "24:6f:28:80:2c"}, "six bytes"),
+        ({"spi_clock_hz": 0}, "clock"),
+    ],
+)
+def test_wrong_properties_say_what_is_right(changes: dict[str, str | int], text: str) -> None:
+    assert text in refused("-device", coprocessor(**changes))
+
+
+@pytest.mark.parametrize("name", ["spi", "cs-gpio", "handshake-gpio", "data-ready-gpio"])
+def test_missing_wiring_is_named(name: str) -> None:
+    rest = {key.replace("-", "_"): value for key, value in WIRING.items() if key != name}
+    assert f"property '{name}' is missing" in refused("-device", option("esp-hosted", **rest))
+
+
+def test_the_same_lines_twice_are_refused() -> None:
+    text = refused("-device", coprocessor(), "-device", coprocessor(id="esp1"))
+    assert "already connected: cs-gpio of 'esp0'" in text
+
+
+@pytest.mark.parametrize(
+    ("properties", "text"),
+    [
+        ({"ssid": "x" * 33}, "an SSID has 1 to 32 bytes"),
+        ({"channel": 15}, "channel"),
+        ({"signal": 3}, "-100 to 0"),
+        ({"bssid": "01:00:00:00:00:01"}, "BSSID"),
+    ],
+)
+def test_wrong_access_points_are_refused(properties: dict[str, str | int], text: str) -> None:
+    assert text in refused("-device", option("esp-hosted-ap", **properties))
+
+
+def test_harness_wiring_is_the_one_tested_here() -> None:
+    wiring = boards.load("imx8mp-evk").wiring
+    assert wiring is not None
+    assert {
+        "spi": wiring.spi,
+        "cs-gpio": wiring.cs,
+        "handshake-gpio": wiring.handshake,
+        "data-ready-gpio": wiring.data_ready,
+        "reset-gpio": wiring.reset,
+    } == WIRING
