@@ -115,14 +115,21 @@ class Archive:
     """
 
     def __init__(
-        self, suite: str, arch: str = "arm64", source: bool = False, root: Path | None = None
+        self,
+        suite: str,
+        arch: str = "arm64",
+        source: bool = False,
+        root: Path | None = None,
+        keyring: Path | None = KEYRING,
     ) -> None:
+        """`keyring` holds the keys that the suite must be signed with; None trusts the mirror blindly."""
         hostdeps.require("archive")
         self.suite = suite
         self.arch = arch
         self.source = source
         self._mirror = mirror()
-        name = f"{suite}-{'source' if source else arch}-{digest(self._mirror)[:8]}"
+        self._trust = f"signed-by={keyring}" if keyring else "trusted=yes"
+        name = f"{suite}-{'source' if source else arch}-{digest(self._mirror, self._trust)[:8]}"
         self.root = (root or paths.cache_root()) / "apt" / name
         self._configuration = self.root / "apt.conf"
         self._log = f"archive-{suite}"
@@ -238,7 +245,7 @@ class Archive:
         (self.root / "status").touch()
         architectures = list(dict.fromkeys([self.arch, host_arch()]))
         kind, target = ("deb-src", "Sources") if self.source else ("deb", "Packages")
-        options = f"signed-by={KEYRING} target={target}"
+        options = f"{self._trust} target={target}"
         if not self.source:
             options += f" arch={','.join(architectures)}"
         _write(self.root / "sources.list", f"{kind} [{options}] {self._mirror} {self.suite} main\n")

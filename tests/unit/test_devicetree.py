@@ -76,7 +76,7 @@ def test_missing_label_is_named(tmp_path: Path) -> None:
 
 
 def test_base_without_labels_is_said(tmp_path: Path) -> None:
-    with pytest.raises(HarnessError, match="compiled without labels: board.dtso cannot refer to"):
+    with pytest.raises(HarnessError, match=r"compiled without labels: board\.dtso cannot refer to"):
         devicetree.merge_files(base(tmp_path, labels=False), overlay(tmp_path), tmp_path / "result.dtb")
 
 

@@ -63,9 +63,18 @@ def kernel(tmp_path: Path) -> Kernel:
     config = directory / "config"
     config.write_text(MODVERSIONS)
     return Kernel(
-        name="test", release="6.12.0-test", version="1", arch="arm64", image=directory, modules=directory / "lib",
-        dtbs=directory, build=directory, config=config, symvers=symvers, board="imx8mp-evk",
-    )  # fmt: skip
+        name="test",
+        release="6.12.0-test",
+        version="1",
+        arch="arm64",
+        image=directory,
+        modules=directory / "lib",
+        dtbs=directory,
+        build=directory,
+        config=config,
+        symvers=symvers,
+        board="imx8mp-evk",
+    )
 
 
 @pytest.mark.parametrize("extended", [False, True])

@@ -7,6 +7,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from invoke.collection import Collection
+
+import tasks
 
 from harness import __main__, boards, kernels, settings
 from harness.errors import HarnessError
@@ -19,9 +22,18 @@ def kernel(directory: Path, config: str) -> Kernel:
     (directory / board.dtb).touch()
     (directory / "config").write_text(config)
     return Kernel(
-        name="k", release="1.2.3", version="1", arch="arm64", image=directory, modules=directory, dtbs=directory,
-        build=directory, config=directory / "config", symvers=directory, board=board.name,
-    )  # fmt: skip
+        name="k",
+        release="1.2.3",
+        version="1",
+        arch="arm64",
+        image=directory,
+        modules=directory,
+        dtbs=directory,
+        build=directory,
+        config=directory / "config",
+        symvers=directory,
+        board=board.name,
+    )
 
 
 def enabled(*without: str) -> str:
@@ -128,9 +140,6 @@ def test_error_of_a_task_is_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_list_names_every_task(capsys: pytest.CaptureFixture[str]) -> None:
-    import tasks
-    from invoke.collection import Collection
-
     assert __main__.main(["--list"]) == 0
     shown = capsys.readouterr().out
     listed = {name for group in tasks.CONTENTS.values() for name in group}
