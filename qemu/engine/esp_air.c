@@ -330,6 +330,10 @@ void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell)
                 scan->ssid_len == ap->cfg.ssid_len &&
                 !memcmp(scan->ssid, ap->cfg.ssid, scan->ssid_len) :
                 !ap->cfg.hidden;
+        if (!mac_is_zero(scan->bssid) &&
+            !mac_equal(scan->bssid, ap->cfg.bssid)) {
+            asked = false;
+        }
         if (asked && answer < start + dwell) {
             len = ap_beacon(ap, frame, true, e->s.device_mac, answer);
             if (esp_radio_receive_mgmt(e, frame, len, ap->cfg.channel,

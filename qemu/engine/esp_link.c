@@ -456,7 +456,9 @@ static int64_t consume(struct esp_engine *e, const uint8_t *frame)
         return (int64_t)e->cfg.data_ns;
     case IF_TEST:
         esp_count(e, CNT_RX_TEST);
-        if (e->s.raw_tp == CMD_RAW_TP_FROM_HOST) {
+        if (e->s.raw_tp == CMD_RAW_TP_FROM_HOST &&
+            (!e->s.raw_tp_run ||
+             (h.len >= 8 && get32(p + 4) == e->s.raw_tp_run))) {
             e->p.counter[CNT_RX_TEST_BYTES] += h.len;
         }
         return (int64_t)e->cfg.data_ns;

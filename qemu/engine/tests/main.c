@@ -8,7 +8,8 @@
 #include "tap.h"
 
 static const struct test *const suites[] = {
-    frame_tests, link_tests, command_tests, station_tests, state_tests,
+    frame_tests, link_tests, command_tests, station_tests, g2_tests,
+    state_tests,
 };
 
 static bool failed;

@@ -51,5 +51,6 @@ extern const struct test link_tests[];
 extern const struct test command_tests[];
 extern const struct test station_tests[];
 extern const struct test state_tests[];
+extern const struct test g2_tests[];
 
 #endif
