@@ -136,7 +136,9 @@ class Console:
     def tail(self, lines: int = TAIL_LINES) -> str:
         """The console's last lines, our own frames left out."""
         frame = re.compile(r"[A-Za-z0-9+/]{60,}=*|[A-Za-z0-9+/]+={1,2}|@@(?:ack|out|err|end) .*")
-        kept = [line for line in self.since(0).splitlines() if line.strip() and not frame.fullmatch(line.strip())]
+        kept = [
+            line for line in self.since(0).splitlines() if line.strip() and not frame.fullmatch(line.strip())
+        ]
         return "\n".join(kept[-lines:])
 
     # Waiting

@@ -161,19 +161,17 @@ def parse_iperf(text: str) -> Iperf:
         test = report["start"]["test_start"]
         end = report["end"]
         protocol = cast(Literal["tcp", "udp"], test["protocol"].lower())
-        # For UDP, "sum" is the client's view in every version; the two others exist since 3.11 or so.
-        total = end["sum"] if protocol == "udp" else None
-        sent = end.get("sum_sent") or end["sum"]
-        received = end.get("sum_received") or end["sum"]
+        total = end.get("sum", {})
+        sent = end.get("sum_sent") or total
+        received = end.get("sum_received") or total
         received_bps = float(received["bits_per_second"])
-        lost = packets = None
-        jitter = None
-        if total is not None:
+        lost = packets = jitter = None
+        if protocol == "udp":
             counted = received if received.get("packets") else total
-            lost, packets = int(counted["lost_packets"]), int(counted["packets"])
-            jitter = float(counted.get("jitter_ms") or total.get("jitter_ms") or 0.0)
-            if received_bps == 0 and packets:
-                received_bps = float(total["bits_per_second"]) * (1 - lost / packets)
+            lost, packets, jitter = counted["lost_packets"], counted["packets"], counted["jitter_ms"]
+            if "sum_received" not in end or not received_bps:
+                # Older versions only say what was sent and how much of it was lost.
+                received_bps = float(total["bits_per_second"]) * (1 - lost / packets if packets else 0)
         return Iperf(
             protocol,
             "down" if test["reverse"] else "up",
@@ -221,6 +219,11 @@ class IperfServer:
             except subprocess.TimeoutExpired:
                 continue
         return False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def close(self) -> None:
         """End and reap it."""

@@ -25,7 +25,7 @@ MISTAKES = {
     "scheduling while atomic": "[   10.1] sleeping function called from invalid context at kernel/x.c:1",
     "list corruption": "[   10.1] list_del corruption. prev->next should be x",
     "transmit timeout": "[   10.1] NETDEV WATCHDOG: wlan0 (esp_hosted): transmit queue 0 timed out",
-    "interrupt": "[   10.1] irq 55: nobody cared (try booting with the \"irqpoll\" option)",
+    "interrupt": '[   10.1] irq 55: nobody cared (try booting with the "irqpoll" option)',
     "call trace": "[   10.1] Call trace:",
 }
 

@@ -162,7 +162,10 @@ def test_script_repeats_the_run(config: MachineConfig, tmp_path: Path) -> None:
         script = (machine.run_dir / "cmdline.sh").read_text()
     assert script.startswith("#!/bin/sh\n") and "esp-hosted,id=esp0" in script and "mon:stdio" in script
     words = subprocess.run(
-        ["sh", "-c", script.replace("exec ", "printf '%s\\n' ", 1)], capture_output=True, text=True, check=True
+        ["sh", "-c", script.replace("exec ", "printf '%s\\n' ", 1)],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     assert words == [str(FAKE), *qemu.interactive(config, Path())]
 
@@ -186,7 +189,11 @@ def test_killed_parent_leaves_no_machine(config: MachineConfig, tmp_path: Path) 
     )
     paths = [str(path) for path in (config.kernel, config.dtb, config.initrd, FAKE, tmp_path / "run")]
     parent = subprocess.Popen(
-        [sys.executable, "-c", code, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPO
+        [sys.executable, "-c", code, *paths],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPO,
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
@@ -206,7 +213,9 @@ def test_boot_to_a_shell(config: MachineConfig, tmp_path: Path, monkeypatch: pyt
         (tools / name).write_text("#!/bin/sh\n")
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr(console, "FUNCTIONS", console.FUNCTIONS.replace("/run/harness", str(tmp_path / "guest")))
+    monkeypatch.setattr(
+        console, "FUNCTIONS", console.FUNCTIONS.replace("/run/harness", str(tmp_path / "guest"))
+    )
     guest = target.boot(with_fake(config, "shell"), FAKE, tmp_path / "run")
     assert guest.run(["echo", "hello"]).stdout == "hello\n" and guest.usable()
     guest.close()
