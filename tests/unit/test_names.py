@@ -10,7 +10,6 @@ import pytest
 from invoke.collection import Collection
 
 import tasks
-
 from harness import __main__, boards, kernels, settings
 from harness.errors import HarnessError
 from harness.kernels import Kernel
