@@ -195,7 +195,10 @@ class Console:
         self.wait_for(tolerant(f"@@ack {self._number}."), timeout, "the first prompt")
 
     def execute(self, script: str, timeout: float) -> Frame:
-        """Run a shell script; the guest ends it after `timeout` seconds. After GuestCrashError or GuestHangError the console cannot be used any more."""
+        """Run a shell script; the guest ends it after `timeout` seconds.
+
+        After GuestCrashError or GuestHangError the console cannot be used any more.
+        """
         if self.crashed:
             raise GuestCrashError(f"the guest is gone: {self.crashed}")
         script = script if script.strip() else ":"

@@ -168,7 +168,8 @@ def parse_iperf(text: str) -> Iperf:
         lost = packets = jitter = None
         if protocol == "udp":
             counted = received if received.get("packets") else total
-            lost, packets, jitter = counted["lost_packets"], counted["packets"], counted["jitter_ms"]
+            lost, packets = counted["lost_packets"], counted["packets"]
+            jitter = counted.get("jitter_ms", total.get("jitter_ms"))
             if "sum_received" not in end or not received_bps:
                 # Older versions only say what was sent and how much of it was lost.
                 received_bps = float(total["bits_per_second"]) * (1 - lost / packets if packets else 0)

@@ -113,7 +113,7 @@ def parse_colons(text: str) -> dict[str, str]:
 
 
 def parse_interrupts(text: str) -> dict[str, int]:
-    """/proc/interrupts: how often each handler was called, all CPUs together, by the names at the line's end."""
+    """/proc/interrupts: how often each handler ran, all CPUs together, by the name that ends the line."""
     result: dict[str, int] = {}
     for line in text.splitlines()[1:]:
         number, _, rest = line.partition(":")

@@ -35,10 +35,10 @@ FAKE = Path(__file__).with_name("fake_qemu.py")
 
 @pytest.fixture
 def config(tmp_path: Path) -> MachineConfig:
-    paths = [tmp_path / name for name in ("vmlinuz", "board.dtb", "initrd")]
-    for path in paths:
+    kernel, dtb, initrd = (tmp_path / name for name in ("vmlinuz", "board.dtb", "initrd"))
+    for path in (kernel, dtb, initrd):
         path.touch()
-    return MachineConfig(boards.load(), *paths)
+    return MachineConfig(boards.load(), kernel, dtb, initrd)
 
 
 def with_fake(config: MachineConfig, mode: str) -> MachineConfig:
@@ -151,7 +151,7 @@ def test_monitor(config: MachineConfig, tmp_path: Path) -> None:
         assert machine.monitor.qom_get("/x", "state") == "running"
         machine.monitor.qom_set("/x", "state", "reset")
         assert machine.monitor.qom_get("/x", "state") == "reset"
-        with pytest.raises(MonitorError, match="refused qom-get.*'nothing' not found"):
+        with pytest.raises(MonitorError, match=r"refused qom-get.*'nothing' not found"):
             machine.monitor.qom_get("/x", "nothing")
     assert not machine.running()
     machine.stop()

@@ -119,7 +119,7 @@ def test_job_that_ignores_the_signal_is_killed(target: LocalTarget) -> None:
 
 def test_job_that_takes_too_long(target: LocalTarget) -> None:
     job = target.spawn("echo partial; sleep 60")
-    with pytest.raises(CommandTimeoutError, match="not finished within 0.3 s") as caught:
+    with pytest.raises(CommandTimeoutError, match=r"not finished within 0.3 s") as caught:
         job.wait(0.3)
     assert "partial" in str(caught.value)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -25,7 +24,6 @@ from harness.traffic import (
     parse_iperf,
     parse_ping,
     parse_tcpdump,
-    ping,
     read_echoes,
 )
 from tests.unit.processes import ended
@@ -146,7 +144,7 @@ def test_tcpdump_text() -> None:
 
 
 def checksum(data: bytes) -> int:
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -217,12 +215,3 @@ def test_real_iperf_over_loopback(loopback: None) -> None:
     assert ended(pid)
     with pytest.raises(TrafficError, match="iperf3: "):
         iperf(Here(), server, seconds=1)
-
-
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("ping") is None, reason="needs ping and the right to use it"
-)
-def test_real_ping() -> None:
-    assert ping(Here(), "127.0.0.1", count=2, interval=0.2).received == 2
-    with pytest.raises(TrafficError, match="ping"):
-        ping(Here(), "no.such.host.invalid")
