@@ -193,7 +193,7 @@ static void esp_report_no_boot(struct esp_hosted *esp)
 	const char *hint;
 
 	if (!stats[ESP_STAT_TRANSACTIONS] && !stats[ESP_STAT_HS_EDGES])
-		hint = "handshake never rose: check power, wiring of reset and handshake, and the firmware";
+		hint = "handshake never rose: check power, wiring and firmware";
 	else if (!stats[ESP_STAT_TRANSACTIONS])
 		hint = "handshake pulses but never stays high: check its wiring";
 	else if (stats[ESP_STAT_TRANSACTIONS] == stats[ESP_STAT_SPI_ERRORS])
