@@ -62,7 +62,7 @@ static bool is_controller(Object *obj)
 
 typedef struct Candidates {
     bool (*match)(Object *obj);
-    GString *list;
+    GPtrArray *paths;
 } Candidates;
 
 static int add_candidate(Object *obj, void *opaque)
@@ -70,23 +70,29 @@ static int add_candidate(Object *obj, void *opaque)
     Candidates *c = opaque;
 
     if (c->match(obj)) {
-        g_autofree char *path = object_get_canonical_path(obj);
-
-        g_string_append_printf(c->list, "%s%s", c->list->len ? ", " : "",
-                               path);
+        g_ptr_array_add(c->paths, object_get_canonical_path(obj));
     }
     return 0;
+}
+
+static gint compare_paths(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 static void append_candidates(Error **errp, const char *what,
                               bool (*match)(Object *obj))
 {
-    g_autoptr(GString) list = g_string_new("");
-    Candidates c = { .match = match, .list = list };
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    Candidates c = { .match = match, .paths = paths };
+    g_autofree char *list = NULL;
 
     object_child_foreach_recursive(object_get_root(), add_candidate, &c);
-    if (list->len) {
-        error_append_hint(errp, "%s of this machine: %s\n", what, list->str);
+    g_ptr_array_sort(paths, compare_paths);
+    g_ptr_array_add(paths, NULL);
+    list = g_strjoinv(", ", (char **)paths->pdata);
+    if (*list) {
+        error_append_hint(errp, "%s of this machine: %s\n", what, list);
     } else {
         error_append_hint(errp, "This machine has no %s\n", what);
     }

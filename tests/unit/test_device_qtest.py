@@ -103,6 +103,7 @@ class Board:
         qtest_end.close()
         qmp_end.close()
         ours.settimeout(20)
+        self.time = 0
         self._socket = ours
         self._answers = ours.makefile("r", encoding="ascii")
         self.monitor = Monitor(qmp)
@@ -137,11 +138,7 @@ class Board:
 
     def step(self, nanoseconds: int) -> None:
         """Move the virtual clock."""
-        self.commands([f"clock_step {nanoseconds}"])
-
-    def now(self) -> int:
-        """The virtual clock, ns."""
-        return int(self.commands(["clock_step 0"])[0])
+        self.time = int(self.commands([f"clock_step {nanoseconds}"])[0])
 
     def level(self, line: int) -> bool:
         """An input of GPIO3, as the guest sees it."""
@@ -411,8 +408,11 @@ def test_state_moves_to_another_process(tmp_path: Path) -> None:
         while (status := board.monitor.execute("query-migrate")["status"]) != "completed":
             assert status in ("setup", "active", "device"), status
         board.monitor.execute("cont")
+        saved_at = board.time
         expected = rest(board)
     with running(*devices, extra=("-incoming", "defer")) as board:
+        # The clock is qtest's and so not part of the state. Until then this chip boots, too.
+        board.step(saved_at)
         board.monitor.execute("migrate-incoming", uri=f"file:{state}")
         while (status := board.monitor.execute("query-migrate")["status"]) != "completed":
             assert status in ("none", "setup", "active"), status
