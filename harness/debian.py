@@ -28,6 +28,8 @@ from harness.errors import HarnessError
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 # Indices that are older are fetched again before something is looked up in them to be downloaded.
 INDEX_SECONDS = 3600
+# Complete packages of an interrupted download are kept that long.
+KEPT_SECONDS = 2 * 24 * 3600
 MIRROR_VARIABLE = "ESP_HOSTED_MIRROR"
 _MMDEBSTRAP = Path("/usr/bin/mmdebstrap")
 
@@ -188,6 +190,7 @@ class Archive:
         directory.mkdir(exist_ok=True)
         self._online(", ".join(package.file_name for package in wanted[:3]))
         with filelock.FileLock(self.root / "downloads.lock"):
+            _drop_old(directory)
             self._fetch(["download", *(package.selector for package in wanted)], directory, wanted[0].name)
             files = [directory / package.file_name for package in wanted]
             for path in files:
@@ -308,6 +311,13 @@ def _upstream(version: str) -> str:
     without_epoch = version.partition(":")[2] or version
     upstream = without_epoch.rpartition("-")[0] or without_epoch
     return re.split(r"[+~](?:ds|dfsg)", upstream)[0]
+
+
+def _drop_old(directory: Path) -> None:
+    """Remove what an interrupted download left days ago; what is newer spares fetching it again."""
+    for path in directory.iterdir():
+        if time.time() - path.stat().st_mtime > KEPT_SECONDS:
+            path.unlink()
 
 
 def _write(path: Path, text: str) -> None:

@@ -242,7 +242,7 @@ def _compile(wanted: Recipe, record: dict[str, str], workspace: Path) -> Path:
         _drop_in(wanted, source)
         for patch in _patches(wanted):
             commands.run(
-                ["patch", "--strip=1", "--forward", "--batch", f"--input={patch}"],
+                ["patch", "--strip=1", "--fuzz=0", "--forward", "--batch", f"--input={patch}"],
                 log="emulator",
                 cwd=source,
                 what=f"applying {patch.name}",
