@@ -115,7 +115,7 @@ def build() -> Path:
     cache = Cache()
 
     def key(version: str) -> str:
-        return digest("qemu", RECIPE, version, sources)
+        return _key(version, sources)
 
     record = pins.pinned("qemu", lambda: _ask(wanted), lambda value: cache.has("qemu", key(value["version"])))
     version: str = record["version"]
@@ -128,6 +128,16 @@ def build() -> Path:
 
     tree = cache.entry("qemu", key(version), make, f"emulator QEMU {version}", fetches=False)
     return tree / wanted.build.binary
+
+
+def ready() -> bool:
+    """True if `build` would find the emulator in the cache."""
+    record = pins.recorded("qemu")
+    return record is not None and Cache().has("qemu", _key(record["version"], _content(recipe())))
+
+
+def _key(version: str, sources: str) -> str:
+    return digest("qemu", RECIPE, version, sources)
 
 
 def _content(wanted: Recipe) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from harness import cache, paths, progress, settings
@@ -20,13 +21,25 @@ MAX_AGE_SECONDS = 7 * 24 * 3600
 REFRESH_VARIABLE = "ESP_HOSTED_REFRESH"
 
 
+def recorded(name: str) -> Any:
+    """The recorded value of `name` however old, None if there is none; asks nobody."""
+    try:
+        return json.loads(_path(name).read_text(encoding="utf-8"))["value"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _path(name: str) -> Path:
+    return paths.cache_root() / "resolved" / f"{name}.json"
+
+
 def pinned(name: str, ask: Callable[[], Any], cached: Callable[[Any], bool]) -> Any:
     """The recorded value of `name`, or what `ask` says now; a value is JSON.
 
     Asks when there is no record, the record is old, ESP_HOSTED_REFRESH is set, or the cache lacks what
     the record stands for (`cached` says so): what has to be fetched may as well be the newest.
     """
-    path = paths.cache_root() / "resolved" / f"{name}.json"
+    path = _path(name)
     path.parent.mkdir(exist_ok=True)
     record: dict[str, Any] = {}
     try:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from harness import hostdeps, paths, progress
+from harness import emulator, hostdeps, paths, progress
 from harness.paths import REPO
 
+# Tells the tests which emulator to run.
+EMULATOR_VARIABLE = "ESP_HOSTED_QEMU"
 # Tells the guest tests which kernel to boot.
 KERNEL_VARIABLE = "ESP_HOSTED_KERNEL"
 
@@ -23,6 +25,12 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     hostdeps.require("module", "dtb")
     junit = paths.run_dir() / "junit.xml"
     environment = dict(os.environ)
+    # The device's own tests run in an emulator without a guest. Unit tests alone do not wait minutes for one.
+    if EMULATOR_VARIABLE not in environment:
+        if not unit or both or emulator.ready():
+            environment[EMULATOR_VARIABLE] = str(emulator.build())
+        else:
+            progress.warn("the emulator is not built (./inv qemu): its own tests are skipped")
     if kernel:
         environment[KERNEL_VARIABLE] = kernel
     command = [sys.executable, "-m", "pytest", f"--junitxml={junit}", *arguments, *map(str, chosen)]
