@@ -354,8 +354,7 @@ static void esp_hosted_ap_class_init(ObjectClass *oc, void *data)
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
     device_class_set_props(dc, esp_hosted_ap_properties);
     object_class_property_set_description(oc, "bssid",
-                                          "MAC address (52:54:00:12:34:56 "
-                                          "and following)");
+                                          "MAC address (next free)");
     object_class_property_set_description(oc, "ssid",
                                           "name of the network "
                                           "(esp-hosted)");

@@ -60,6 +60,25 @@ DUMMY = b"\xff" + bytes(TRANSACTION - 1)
 FILLER = bytes(TRANSACTION)
 
 
+BSSID = bytes.fromhex("025300000001")
+STATION = bytes.fromhex(MAC.replace(":", ""))
+# Counters of the access point: frames from the network, queued or dropped.
+FROM_NETWORK = ("to-station", "drop-queue-full")
+# packet_type
+DATA, COMMAND, RESPONSE, EVENT = 0, 1, 2, 3
+
+
+def frame(packet_type: int, payload: bytes) -> bytes:
+    """A hosted frame of the station interface, with its checksum (protocol.md §2)."""
+    header = struct.pack("<BBBBHHHBB", 0, 0, packet_type, 0, len(payload), 12, 0, 0, 0)
+    return header[:8] + struct.pack("<H", sum(header + payload) & 0xFFFF) + header[10:] + payload
+
+
+def command(code: int, body: bytes = b"") -> bytes:
+    """A command request (protocol.md §6.1)."""
+    return frame(COMMAND, struct.pack("<BBHHBB", code, 0, 0, 0, 0, 0) + body)
+
+
 def emulator() -> Path:
     """The emulator: the developer's own, or the one ./inv qemu has built."""
     own = os.environ.get(OVERRIDE)
@@ -84,7 +103,9 @@ def coprocessor(**changes: str | int) -> str:
 class Board:
     """A machine without a CPU that runs: registers, clock and monitor."""
 
-    def __init__(self, program: Path, *devices: str, extra: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, program: Path, *devices: str, extra: tuple[str, ...] = (), fds: tuple[int, ...] = ()
+    ) -> None:
         ours, qtest_end = socket.socketpair()
         qmp, qmp_end = socket.socketpair()
         self._process = process.start(
@@ -95,10 +116,10 @@ class Board:
                 *("-chardev", f"socket,id=qtest,fd={qtest_end.fileno()}", "-qtest", "chardev:qtest"),
                 *("-qtest-log", "none"),
                 *("-chardev", f"socket,id=qmp,fd={qmp_end.fileno()}", "-mon", "chardev=qmp,mode=control"),
-                *(word for device in devices for word in ("-device", device)),
                 *extra,
+                *(word for device in devices for word in ("-device", device)),
             ],
-            pass_fds=(qtest_end.fileno(), qmp_end.fileno()),
+            pass_fds=(qtest_end.fileno(), qmp_end.fileno(), *fds),
         )
         qtest_end.close()
         qmp_end.close()
@@ -179,7 +200,7 @@ class Board:
         self.step(BOOT_NS + 5 * MS)
         assert self.level(HANDSHAKE) and self.level(DATA_READY)
 
-    def next_frame(self, limit: int = 10) -> bytes:
+    def next_frame(self, limit: int = 100) -> bytes:
         """Clock fillers while data-ready is high until a real frame comes."""
         for _ in range(limit):
             self.step(5 * MS)
@@ -189,13 +210,42 @@ class Board:
             received = self.transact()
             if received[0] != 0xFF:
                 return received
-        raise AssertionError(f"no frame in {limit} transactions: {self.esp.history[-3:]}")
+        raise AssertionError(f"no frame in {5 * limit} ms: {self.esp.history[-3:]}")
+
+    def until(self, packet_type: int, code: int | None = None, limit: int = 100) -> bytes:
+        """The payload of the next frame of this kind; others before it are passed over."""
+        for _ in range(50):
+            received = self.next_frame(limit)
+            length, offset = struct.unpack_from("<HH", received, 4)
+            payload = received[offset : offset + length]
+            if received[2] == packet_type and code in (None, payload[0]):
+                return payload
+        raise AssertionError(f"no frame of type {packet_type}, code {code}: {self.esp.history}")
+
+    def request(self, code: int, body: bytes = b"") -> bytes:
+        """The response to a command, which must be a success."""
+        self.step(5 * MS)
+        self.transact(command(code, body))
+        payload = self.until(RESPONSE, code)
+        assert payload[1] == 2, f"command {code}: status {payload[1]}"
+        return payload
+
+    def join(self) -> None:
+        """Boot and associate with the access point."""
+        self.boot()
+        self.transact()
+        self.request(1)
+        self.step(5 * MS)
+        self.request(11, BSSID + bytes((6, 0)) + b"esp-hosted".ljust(33, b"\0") + bytes(31))
+        self.until(EVENT, 4)
+        self.request(12, bytes(4))
+        self.until(EVENT, 5)
 
 
 @contextmanager
-def running(*devices: str, extra: tuple[str, ...] = ()) -> Iterator[Board]:
+def running(*devices: str, extra: tuple[str, ...] = (), fds: tuple[int, ...] = ()) -> Iterator[Board]:
     """A board with these devices, its co-processor at power-on."""
-    board = Board(emulator(), *devices, extra=extra)
+    board = Board(emulator(), *devices, extra=extra, fds=fds)
     try:
         yield board
     finally:
@@ -345,6 +395,75 @@ def test_access_point_link_and_signal(board: Board) -> None:
     with pytest.raises(MonitorError, match="not associated"):
         access_point.set("deauth", "3,24:6f:28:80:2c:34")
     assert all(isinstance(count, int) for count in access_point.get("counters").values())
+
+
+@contextmanager
+def joined() -> Iterator[tuple[Board, socket.socket]]:
+    """A board associated with an access point, and its network: an Ethernet frame a datagram."""
+    network, qemu_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    network.settimeout(20)
+    fd = qemu_end.fileno()
+    with (
+        network,
+        qemu_end,
+        running(
+            f"esp-hosted-ap,id=ap0,netdev=net0,bssid={BSSID.hex(':')}",
+            coprocessor(),
+            extra=("-netdev", f"dgram,id=net0,local.type=fd,local.str={fd}"),
+            fds=(fd,),
+        ) as board,
+    ):
+        board.join()
+        yield board, network
+
+
+def test_frames_are_bridged_both_ways() -> None:
+    with joined() as (board, network):
+        access_point = AccessPoint(board.monitor, "ap0")
+        assert access_point.get("has-stations") is True
+        out = b"\xff" * 6 + STATION + bytes.fromhex("88b5") + bytes(range(100))
+        board.step(5 * MS)
+        board.transact(frame(DATA, out))
+        board.step(20 * MS)
+        assert network.recv(2000) == out
+        back = STATION + bytes.fromhex("020000000001 88b5") + bytes(range(200, 50, -1))
+        network.send(back)
+        # QEMU's main loop reads the datagram when it gets to it.
+        while not any(access_point.get("counters")[name] for name in FROM_NETWORK):
+            pass
+        assert board.until(DATA) == back
+
+
+def test_a_flood_from_the_network_is_bounded() -> None:
+    with joined() as (board, network):
+        access_point = AccessPoint(board.monitor, "ap0")
+        flood = STATION + bytes.fromhex("020000000001 88b5") + bytes(1486)
+        for _ in range(1000):
+            network.send(flood)
+        while sum(access_point.get("counters")[name] for name in FROM_NETWORK) < 1000:
+            pass
+        delivered = 0
+        while board.level(DATA_READY) or delivered == 0:
+            assert board.until(DATA) == flood
+            delivered += 1
+            board.step(5 * MS)
+        assert 256 <= delivered < 400
+
+
+@pytest.mark.parametrize("how", ["deauth", "link", "set_link"])
+def test_access_point_drops_its_station(how: str) -> None:
+    with joined() as (board, _):
+        access_point = AccessPoint(board.monitor, "ap0")
+        if how == "deauth":
+            access_point.set("deauth", f"3,{MAC}")
+        elif how == "link":
+            access_point.set("link", False)
+        else:
+            board.monitor.execute("set_link", name="net0", up=False)
+            assert access_point.get("link") is False
+        # Beacons are missed for seconds before a station gives up.
+        reason = board.until(EVENT, 3, limit=4000)[43]
+        assert reason == (3 if how == "deauth" else 200)
 
 
 def test_two_coprocessors_on_one_bus() -> None:
