@@ -7,6 +7,7 @@ Time is the test's own: the virtual clock moves only by `Board.step`. Frames are
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 
 from harness import boards, process
 from harness.coprocessor import AccessPoint, Coprocessor
+from harness.paths import REPO
 from harness.qemu import OVERRIDE
 from harness.qmp import Monitor, MonitorError
 
@@ -606,6 +608,11 @@ def test_the_same_lines_twice_are_refused() -> None:
 )
 def test_wrong_access_points_are_refused(properties: dict[str, str | int], text: str) -> None:
     assert text in refused("-device", option("esp-hosted-ap", **properties))
+
+
+def test_build_has_every_file_of_the_engine() -> None:
+    listed = set(re.findall(r"'engine/(\w+\.c)'", (REPO / "qemu/device/meson.build").read_text("utf-8")))
+    assert listed == {path.name for path in (REPO / "qemu/engine").glob("*.c")}
 
 
 def test_harness_wiring_is_the_one_tested_here() -> None:
