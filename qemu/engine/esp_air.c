@@ -49,6 +49,18 @@ bool esp_air_add_radio(struct esp_air *air, struct esp_engine *e)
     return false;
 }
 
+bool esp_air_mac_taken(const struct esp_engine *e)
+{
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        const struct esp_engine *other = e->air->radio[i];
+
+        if (other && other != e && mac_equal(other->cfg.mac, e->cfg.mac)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void esp_air_remove_radio(struct esp_air *air, struct esp_engine *e)
 {
     for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
@@ -309,9 +321,61 @@ static size_t ap_beacon(const struct esp_ap *ap, uint8_t *frame, bool probe,
     return n;
 }
 
+static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
+
+/* How one radio hears another [E] */
+#define RADIO_SIGNAL            (-40)
+
+static bool scan_asks(const struct scan *scan, const uint8_t *bssid,
+                      const uint8_t *ssid, size_t len, bool hidden)
+{
+    if (!mac_is_zero(scan->bssid) && !mac_equal(scan->bssid, bssid)) {
+        return false;
+    }
+    return scan->ssid_len ? scan->ssid_len == len &&
+           !memcmp(scan->ssid, ssid, len) : !hidden;
+}
+
+/* Radios in access-point role answer like the built-in ones. */
+static void probe_radios(struct esp_engine *e, int64_t start, int64_t dwell,
+                         int64_t answer)
+{
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *r = e->air->radio[i];
+        uint8_t frame[ESP_TRANSACTION_SIZE];
+        const struct soft_ap *ap;
+        int64_t interval;
+        int64_t beacon;
+        size_t len;
+
+        if (!r || r == e || !esp_softap_running(r) ||
+            r->s.ap.channel != e->s.scan.channel) {
+            continue;
+        }
+        ap = &r->s.ap;
+        if (scan_asks(&e->s.scan, r->s.device_mac, ap->ssid, ap->ssid_len,
+                      ap->hidden) && answer < start + dwell) {
+            len = esp_softap_beacon(r, frame, true, e->s.device_mac, answer);
+            esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->channel,
+                                   RADIO_SIGNAL, answer);
+            if (esp_quirk(r, 5)) {
+                /* Also frames nobody asked for are reported as sent. */
+                esp_radio_tx_done(r, frame, len, true, 0);
+            }
+            answer += 300 * US;
+        }
+        interval = (int64_t)ap->beacon_interval * 1024 * US;
+        beacon = (start / interval + 1) * interval;
+        if (beacon < start + dwell) {
+            len = esp_softap_beacon(r, frame, false, broadcast, beacon);
+            esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->channel,
+                                   RADIO_SIGNAL, beacon);
+        }
+    }
+}
+
 void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell)
 {
-    static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
     const struct scan *scan = &e->s.scan;
     int64_t answer = start + 2 * MS;
 
@@ -326,18 +390,13 @@ void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell)
         if (!ap || !ap->enabled || ap->cfg.channel != scan->channel) {
             continue;
         }
-        asked = scan->ssid_len ?
-                scan->ssid_len == ap->cfg.ssid_len &&
-                !memcmp(scan->ssid, ap->cfg.ssid, scan->ssid_len) :
-                !ap->cfg.hidden;
-        if (!mac_is_zero(scan->bssid) &&
-            !mac_equal(scan->bssid, ap->cfg.bssid)) {
-            asked = false;
-        }
+        asked = scan_asks(scan, ap->cfg.bssid, ap->cfg.ssid,
+                          ap->cfg.ssid_len, ap->cfg.hidden);
         if (asked && answer < start + dwell) {
             len = ap_beacon(ap, frame, true, e->s.device_mac, answer);
-            if (esp_radio_receive_mgmt(e, frame, len, ap->cfg.channel,
-                                       ap->cfg.signal_dbm, answer)) {
+            if (esp_radio_receive_mgmt(e, IF_STA, frame, len,
+                                       ap->cfg.channel, ap->cfg.signal_dbm,
+                                       answer)) {
                 ap->counter[AP_PROBES]++;
             }
             answer += 300 * US;
@@ -347,12 +406,14 @@ void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell)
         beacon = (start / interval + 1) * interval;
         if (beacon < start + dwell) {
             len = ap_beacon(ap, frame, false, broadcast, beacon);
-            if (esp_radio_receive_mgmt(e, frame, len, ap->cfg.channel,
-                                       ap->cfg.signal_dbm, beacon)) {
+            if (esp_radio_receive_mgmt(e, IF_STA, frame, len,
+                                       ap->cfg.channel, ap->cfg.signal_dbm,
+                                       beacon)) {
                 ap->counter[AP_BEACONS]++;
             }
         }
     }
+    probe_radios(e, start, dwell, answer);
 }
 
 static struct esp_ap *find_ap(const struct esp_air *air, const uint8_t *bssid)
@@ -367,22 +428,41 @@ static struct esp_ap *find_ap(const struct esp_air *air, const uint8_t *bssid)
     return NULL;
 }
 
+static struct esp_engine *find_soft_ap(const struct esp_engine *e,
+                                       const uint8_t *bssid, uint8_t channel)
+{
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *r = e->air->radio[i];
+
+        if (r && r != e && esp_softap_running(r) &&
+            r->s.ap.channel == channel && mac_equal(r->s.device_mac, bssid)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 bool esp_air_find(struct esp_engine *e, const uint8_t *bssid,
                   uint8_t channel, int8_t *rssi)
 {
     struct esp_ap *ap = find_ap(e->air, bssid);
+    struct esp_engine *r = find_soft_ap(e, bssid, channel);
 
-    if (!ap || ap->cfg.channel != channel) {
-        return false;
+    if (ap && ap->cfg.channel == channel) {
+        *rssi = ap->cfg.signal_dbm;
+        return true;
     }
-    *rssi = ap->cfg.signal_dbm;
-    return true;
+    if (r) {
+        *rssi = RADIO_SIGNAL;
+        return true;
+    }
+    return false;
 }
 
 static void ap_answer(struct esp_ap *ap, struct esp_engine *e,
                       const uint8_t *frame, size_t len)
 {
-    esp_radio_receive_mgmt(e, frame, len, ap->cfg.channel,
+    esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->cfg.channel,
                            ap->cfg.signal_dbm, 0);
 }
 
@@ -441,13 +521,41 @@ static void ap_assoc(struct esp_ap *ap, struct esp_engine *e,
     ap_answer(ap, e, frame, n);
 }
 
-void esp_air_mgmt(struct esp_engine *e, const uint8_t *frame, size_t len)
+/* From a soft-AP to the stations that listen to it */
+static bool to_listeners(struct esp_engine *e, const uint8_t *frame,
+                         size_t len)
+{
+    bool heard = false;
+
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *r = e->air->radio[i];
+
+        if (!r || r == e || r->s.sta.phase == PHASE_IDLE ||
+            r->s.sta.channel != e->s.ap.channel ||
+            !mac_equal(r->s.sta.bssid, e->s.device_mac) ||
+            (!mac_is_group(frame + 4) &&
+             !mac_equal(frame + 4, r->s.device_mac))) {
+            continue;
+        }
+        heard |= esp_radio_receive_mgmt(r, IF_STA, frame, len,
+                                        e->s.ap.channel, RADIO_SIGNAL, 0);
+    }
+    return heard;
+}
+
+bool esp_air_mgmt(struct esp_engine *e, uint8_t channel,
+                  const uint8_t *frame, size_t len)
 {
     struct esp_ap *ap = find_ap(e->air, frame + 4);
+    struct esp_engine *r = find_soft_ap(e, frame + 4, channel);
     unsigned subtype = frame[0] >> 4;
 
-    if (!ap || ap->cfg.channel != e->s.sta.channel) {
-        return;
+    if (r) {
+        return esp_radio_receive_mgmt(r, IF_AP, frame, len, channel,
+                                      RADIO_SIGNAL, 0);
+    }
+    if (!ap || ap->cfg.channel != channel) {
+        return esp_softap_running(e) && to_listeners(e, frame, len);
     }
     switch (subtype) {
     case WLAN_AUTH:
@@ -465,6 +573,7 @@ void esp_air_mgmt(struct esp_engine *e, const uint8_t *frame, size_t len)
     default:
         break;
     }
+    return true;
 }
 
 unsigned esp_ap_deauth(struct esp_ap *ap, const uint8_t *mac, uint16_t reason)
@@ -525,11 +634,81 @@ void esp_ap_receive(struct esp_ap *ap, const uint8_t *frame, size_t len)
     }
 }
 
+/* Frames between radios share one buffer size. */
+#define RADIO_QUEUE             QUEUE_MAX
+
+void esp_air_ap_data(struct esp_engine *e, const struct esp_engine *from,
+                     const uint8_t *eth, size_t len)
+{
+    bool group = mac_is_group(eth);
+    bool eapol = esp_is_eapol(eth, len);
+    bool found = false;
+
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *r = e->air->radio[i];
+        const struct peer *peer;
+
+        if (!r || r == e || r == from ||
+            !esp_radio_wants_data(r, e->s.device_mac) ||
+            (!group && !mac_equal(eth, r->s.device_mac))) {
+            continue;
+        }
+        peer = esp_softap_peer(e, r->s.device_mac);
+        if (!peer) {
+            continue;
+        }
+        found = true;
+        if (!peer->authorised && !eapol) {
+            esp_count(e, CNT_RX_DROP_PORT);
+            continue;
+        }
+        if (esp_softap_keys_match(e, r, peer, group, eapol)) {
+            esp_radio_receive_data(r, IF_STA, eth, len, RADIO_QUEUE);
+        }
+    }
+    if (!found && !group) {
+        esp_count(e, CNT_RADIO_DROP_LINK);
+    }
+}
+
+/* From station @e to the soft-AP @r: 9.3 says who forwards what. */
+static void radio_to_soft_ap(struct esp_engine *e, struct esp_engine *r,
+                             const uint8_t *eth, size_t len)
+{
+    struct peer *peer = esp_softap_peer(r, e->s.device_mac);
+    bool eapol = esp_is_eapol(eth, len);
+
+    if (!peer) {
+        esp_count(r, CNT_RADIO_DROP_LINK);
+        return;
+    }
+    if (!peer->authorised && !eapol) {
+        esp_count(r, CNT_RADIO_DROP_FILTER);
+        return;
+    }
+    if (!esp_softap_keys_match(r, e, peer, false, eapol)) {
+        return;
+    }
+    if (!eapol && !mac_is_group(eth) && esp_softap_peer(r, eth)) {
+        esp_air_ap_data(r, e, eth, len);
+        return;
+    }
+    if (!eapol && mac_is_group(eth)) {
+        esp_air_ap_data(r, e, eth, len);
+    }
+    esp_radio_receive_data(r, IF_AP, eth, len, RADIO_QUEUE);
+}
+
 void esp_air_data(struct esp_engine *e, const uint8_t *bssid,
                   const uint8_t *eth, size_t len)
 {
     struct esp_ap *ap = find_ap(e->air, bssid);
+    struct esp_engine *r = find_soft_ap(e, bssid, e->s.sta.channel);
 
+    if (r) {
+        radio_to_soft_ap(e, r, eth, len);
+        return;
+    }
     if (!ap) {
         esp_count(e, CNT_RADIO_DROP_LINK);
         return;

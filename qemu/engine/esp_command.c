@@ -16,13 +16,6 @@
     (1u << WLAN_ASSOC_RESP | 1u << WLAN_REASSOC_RESP | 1u << WLAN_AUTH | \
      1u << WLAN_DEAUTH | 1u << WLAN_DISASSOC)
 
-/* One received command. @p is the payload, zero behind @len. */
-struct command {
-    struct request req;
-    const uint8_t *p;
-    size_t len;
-};
-
 /* Answers */
 
 void esp_respond(struct esp_engine *e, const struct request *r,
@@ -57,15 +50,15 @@ void esp_respond(struct esp_engine *e, const struct request *r,
     esp_frame_send(e, slot, PRIO_HIGH);
 }
 
-static void answer(struct esp_engine *e, const struct command *c,
-                   uint8_t status)
+void esp_answer(struct esp_engine *e, const struct command *c,
+                uint8_t status)
 {
     esp_respond(e, &c->req, status, NULL, 0);
 }
 
 /* Interface, MAC, mode */
 
-static void wifi_start(struct esp_engine *e, uint8_t mode)
+void esp_wifi_start(struct esp_engine *e, uint8_t mode)
 {
     e->s.mode = mode;
     if (esp_is_g2(e)) {
@@ -77,9 +70,10 @@ static void wifi_start(struct esp_engine *e, uint8_t mode)
     esp_schedule(e, TIMER_WIFI_START, esp_now(e) + WIFI_START_DELAY);
 }
 
-static void wifi_stop(struct esp_engine *e)
+void esp_wifi_stop(struct esp_engine *e)
 {
     esp_radio_stop_scan(e);
+    esp_softap_stop(e);
     e->s.sta_started = false;
     e->s.ap_started = false;
     e->s.start_pending = false;
@@ -92,7 +86,7 @@ static void cmd_init_if(struct esp_engine *e, const struct command *c)
     bool ap = c->req.if_type == IF_AP;
 
     if (c->req.if_type > IF_AP) {
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     if (esp_quirk(e, 18) && s->loop_created) {
@@ -101,7 +95,7 @@ static void cmd_init_if(struct esp_engine *e, const struct command *c)
     }
     s->loop_created = true;
     if (s->sta_started && (!ap || s->ap_started)) {
-        answer(e, c, STATUS_OK);
+        esp_answer(e, c, STATUS_OK);
         return;
     }
     if (esp_quirk(e, 20) || mac_is_zero(s->device_mac)) {
@@ -109,14 +103,14 @@ static void cmd_init_if(struct esp_engine *e, const struct command *c)
     }
     if (ap && !s->sta_started) {
         /* The disconnect in front of it fails while Wi-Fi is stopped. */
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     if (ap) {
         esp_radio_disconnect(e, REASON_LEAVING, true, 0, 0);
     }
-    wifi_start(e, ap ? MODE_BOTH : MODE_STA);
-    answer(e, c, STATUS_OK);
+    esp_wifi_start(e, ap ? MODE_BOTH : MODE_STA);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_deinit_if(struct esp_engine *e, const struct command *c)
@@ -131,8 +125,8 @@ static void cmd_deinit_if(struct esp_engine *e, const struct command *c)
     if (e->s.sta_started) {
         esp_radio_disconnect(e, REASON_LEAVING, true, 0, 0);
     }
-    wifi_stop(e);
-    answer(e, c, STATUS_OK);
+    esp_wifi_stop(e);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_set_mac(struct esp_engine *e, const struct command *c)
@@ -169,8 +163,8 @@ static void cmd_set_mode(struct esp_engine *e, const struct command *c)
         return;
     }
     esp_radio_disconnect(e, REASON_LEAVING, true, 0, 0);
-    wifi_stop(e);
-    wifi_start(e, mode);
+    esp_wifi_stop(e);
+    esp_wifi_start(e, mode);
     esp_respond(e, &c->req, STATUS_OK, data, 2);
 }
 
@@ -202,7 +196,7 @@ static void cmd_scan(struct esp_engine *e, const struct command *c)
         if (esp_is_g2(e)) {
             s->forward = 0;
         }
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     esp_radio_stop_scan(e);
@@ -214,7 +208,7 @@ static void cmd_scan(struct esp_engine *e, const struct command *c)
     s->scan.ssid_len = (uint8_t)bounded_strlen(c->p + 16, ESP_SSID_MAX);
     memcpy(s->scan.ssid, c->p + 16, s->scan.ssid_len);
     esp_radio_start_scan(e, false, channel);
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 /* Connection */
@@ -224,6 +218,7 @@ static void set_auth_data(struct esp_engine *e, const struct command *c)
     struct station *sta = &e->s.sta;
     size_t n = c->p[77];
 
+    sta->auth_status = n >= 4 ? get16(c->p + 82) : 0;
     sta->auth_len = (uint8_t)(n > 4 ? n - 4 : 0);
     memcpy(sta->auth_data, c->p + 84, sta->auth_len);
 }
@@ -238,11 +233,11 @@ static void cmd_sta_auth(struct esp_engine *e, const struct command *c)
     uint8_t algorithm = c->p[15];
 
     if (esp_is_g2(e) && ((n > 0 && n < 4) || c->len < 80 + (size_t)n)) {
-        answer(e, c, STATUS_INVALID);
+        esp_answer(e, c, STATUS_INVALID);
         return;
     }
     if (!s->sta_started) {
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     if (transaction == 2) {
@@ -255,7 +250,7 @@ static void cmd_sta_auth(struct esp_engine *e, const struct command *c)
             sta->auth_seq = c->req.seq;
             esp_radio_send_auth(e, 2);
         }
-        answer(e, c, ok || !esp_is_g2(e) ? STATUS_OK : STATUS_FAIL);
+        esp_answer(e, c, ok || !esp_is_g2(e) ? STATUS_OK : STATUS_FAIL);
         return;
     }
     if (connecting(e) && !esp_quirk(e, 8)) {
@@ -264,9 +259,9 @@ static void cmd_sta_auth(struct esp_engine *e, const struct command *c)
             set_auth_data(e, c);
             sta->auth_seq = c->req.seq;
             esp_radio_send_auth(e, 1);
-            answer(e, c, STATUS_OK);
+            esp_answer(e, c, STATUS_OK);
         } else {
-            answer(e, c, STATUS_BUSY);
+            esp_answer(e, c, STATUS_BUSY);
         }
         return;
     }
@@ -307,9 +302,10 @@ void esp_command_auth_scanned(struct esp_engine *e)
     if (s->scan.bssid_seen) {
         sta->channel = s->scan.channel;
         sta->secured = s->scan.privacy_seen;
-        /* The library takes open system for an open access point. */
-        if (!sta->secured) {
+        /* The library takes SAE only where security asks for it. */
+        if (!sta->secured || sta->algorithm != 3) {
             sta->algorithm = 0;
+            sta->auth_status = 0;
             sta->auth_len = 0;
         }
         sta->associating = true;
@@ -329,15 +325,15 @@ static void cmd_sta_assoc(struct esp_engine *e, const struct command *c)
     bool reassoc = esp_is_g2(e) && c->p[9];
 
     if (esp_is_g2(e) && c->len < 12 + n) {
-        answer(e, c, STATUS_INVALID);
+        esp_answer(e, c, STATUS_INVALID);
         return;
     }
     if (esp_is_g2(e) && sta->phase == PHASE_ASSOC) {
-        answer(e, c, STATUS_BUSY);
+        esp_answer(e, c, STATUS_BUSY);
         return;
     }
     if (sta->phase != PHASE_AUTHED) {
-        answer(e, c, esp_quirk(e, 9) ? STATUS_OK : STATUS_FAIL);
+        esp_answer(e, c, esp_quirk(e, 9) ? STATUS_OK : STATUS_FAIL);
         return;
     }
     sta->ie_len = (uint8_t)n;
@@ -345,7 +341,7 @@ static void cmd_sta_assoc(struct esp_engine *e, const struct command *c)
     sta->assoc_seq = c->req.seq;
     sta->control_port = esp_is_g2(e) && c->p[10];
     esp_radio_send_assoc(e, reassoc);
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_disconnect(struct esp_engine *e, const struct command *c)
@@ -353,23 +349,24 @@ static void cmd_disconnect(struct esp_engine *e, const struct command *c)
     bool done;
 
     if (c->req.if_type != IF_STA) {
-        answer(e, c, esp_quirk(e, 9) || e->s.ap_started ?
-               STATUS_OK : STATUS_FAIL);
+        done = esp_softap_disconnect(e, c->p + 10);
+        esp_answer(e, c, done || esp_quirk(e, 9) ?
+                   STATUS_OK : STATUS_FAIL);
         return;
     }
     if (esp_is_g2(e) && c->p[6]) {
-        answer(e, c, STATUS_UNSUPPORTED);
+        esp_answer(e, c, STATUS_UNSUPPORTED);
         return;
     }
     done = e->s.sta_started &&
            esp_radio_disconnect(e, get16(c->p + 8), true, 0, c->req.seq);
-    answer(e, c, done || esp_quirk(e, 9) ? STATUS_OK : STATUS_FAIL);
+    esp_answer(e, c, done || esp_quirk(e, 9) ? STATUS_OK : STATUS_FAIL);
 }
 
 static void cmd_sta_connect(struct esp_engine *e, const struct command *c)
 {
     /* Legacy, driven by the firmware; no host has it: 7.5 */
-    answer(e, c, STATUS_FAIL);
+    esp_answer(e, c, STATUS_FAIL);
 }
 
 static void cmd_set_authorized(struct esp_engine *e, const struct command *c)
@@ -379,19 +376,19 @@ static void cmd_set_authorized(struct esp_engine *e, const struct command *c)
     bool any = mac_is_zero(bssid) || mac_is_group(bssid);
 
     if (c->req.if_type != IF_STA || c->p[14] > 1) {
-        answer(e, c, STATUS_INVALID);
+        esp_answer(e, c, STATUS_INVALID);
     } else if (sta->phase == PHASE_IDLE) {
-        answer(e, c, STATUS_BUSY);
+        esp_answer(e, c, STATUS_BUSY);
     } else if ((!any && !mac_equal(bssid, sta->bssid)) ||
                sta->phase != PHASE_JOINED) {
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
     } else {
         sta->authorised = c->p[14];
         if (sta->authorised) {
             sta->connected = true;
             sta->associating = false;
         }
-        answer(e, c, STATUS_OK);
+        esp_answer(e, c, STATUS_OK);
     }
 }
 
@@ -402,7 +399,7 @@ static void cmd_sta_rssi(struct esp_engine *e, const struct command *c)
 
     if (sta->phase != PHASE_JOINED) {
         if (!esp_quirk(e, 16)) {
-            answer(e, c, STATUS_FAIL);
+            esp_answer(e, c, STATUS_FAIL);
             return;
         }
         rssi = (uint8_t)esp_random(e);
@@ -445,20 +442,25 @@ static void cmd_add_key(struct esp_engine *e, const struct command *c)
 
     if (algorithm == 1 || algorithm == 5 || algorithm == 6) {
         /* WEP comes with STA_AUTH */
-        answer(e, c, STATUS_OK);
+        esp_answer(e, c, STATUS_OK);
         return;
     }
     if (len > 32 || get32(c->p + 68) > 10) {
-        answer(e, c, esp_is_g2(e) ? STATUS_INVALID : STATUS_FAIL);
+        esp_answer(e, c, esp_is_g2(e) ? STATUS_INVALID : STATUS_FAIL);
         return;
     }
     if (algorithm == 0 || algorithm > 9 || index > 5) {
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
+        return;
+    }
+    if (c->req.if_type == IF_AP) {
+        esp_answer(e, c, esp_softap_add_key(e, c) ?
+                   STATUS_OK : STATUS_FAIL);
         return;
     }
     k = find_key(e, c->p + 52, index);
     if (!k) {
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     k->algorithm = (uint8_t)algorithm;
@@ -467,30 +469,30 @@ static void cmd_add_key(struct esp_engine *e, const struct command *c)
     memcpy(k->mac, c->p + 52, 6);
     memcpy(k->material, c->p + 16, 32);
     if (!esp_is_g2(e) && index && algorithm != 7 &&
-        c->req.if_type == IF_STA && sta->phase == PHASE_JOINED) {
+        sta->phase == PHASE_JOINED) {
         /* The group key ends the library's authentication: 7.8 */
         sta->connected = true;
         sta->associating = false;
     }
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_del_key(struct esp_engine *e, const struct command *c)
 {
-    answer(e, c, c->p[72] ? STATUS_OK : STATUS_FAIL);
+    esp_answer(e, c, c->p[72] ? STATUS_OK : STATUS_FAIL);
 }
 
 /* Settings */
 
 static void cmd_accept(struct esp_engine *e, const struct command *c)
 {
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_set_ip(struct esp_engine *e, const struct command *c)
 {
     memcpy(e->s.ip, c->p + 8, 4);
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_set_mcast(struct esp_engine *e, const struct command *c)
@@ -499,14 +501,14 @@ static void cmd_set_mcast(struct esp_engine *e, const struct command *c)
 
     if (count > 8) {
         if (esp_is_g2(e)) {
-            answer(e, c, STATUS_FAIL);
+            esp_answer(e, c, STATUS_FAIL);
             return;
         }
         count = 8;
     }
     e->s.mcast_count = count;
     memcpy(e->s.mcast, c->p + 9, sizeof(e->s.mcast));
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void answer_power(struct esp_engine *e, const struct command *c)
@@ -556,7 +558,7 @@ static void cmd_set_wow(struct esp_engine *e, const struct command *c)
     if (c->p[8]) {
         memset(e->s.wow, 1, 4);
     }
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_set_time(struct esp_engine *e, const struct command *c)
@@ -564,55 +566,7 @@ static void cmd_set_time(struct esp_engine *e, const struct command *c)
     e->s.time_us = ((uint64_t)get32(c->p + 12) << 32 | get32(c->p + 8)) *
                    1000000 +
                    ((uint64_t)get32(c->p + 20) << 32 | get32(c->p + 16));
-    answer(e, c, STATUS_OK);
-}
-
-/* Access-point role */
-
-static void cmd_set_ie(struct esp_engine *e, const struct command *c)
-{
-    uint8_t type = c->p[8];
-    size_t n = get16(c->p + 10);
-    bool ok = c->req.if_type == IF_AP && type <= 5 && type != 3 &&
-              12 + n <= PAYLOAD_MAX &&
-              (!esp_is_g2(e) || 12 + n <= c->len);
-
-    answer(e, c, ok ? STATUS_OK : STATUS_INVALID);
-}
-
-static void cmd_ap_config(struct esp_engine *e, const struct command *c)
-{
-    if (c->req.if_type != IF_AP) {
-        answer(e, c, STATUS_INVALID);
-        return;
-    }
-    if (esp_is_g2(e) && (c->p[40] == 0 || c->p[40] > ESP_SSID_MAX)) {
-        answer(e, c, STATUS_FAIL);
-        return;
-    }
-    wifi_stop(e);
-    wifi_start(e, MODE_BOTH);
-    answer(e, c, STATUS_OK);
-}
-
-static void cmd_mgmt_tx(struct esp_engine *e, const struct command *c)
-{
-    struct request req = c->req;
-
-    /* The refusal says station, whatever was asked: 7.25 */
-    if (!esp_is_g2(e)) {
-        req.if_type = IF_STA;
-    }
-    esp_respond(e, &req, STATUS_INVALID, NULL, 0);
-}
-
-static void cmd_ap_station(struct esp_engine *e, const struct command *c)
-{
-    if (c->req.if_type != IF_AP) {
-        answer(e, c, STATUS_INVALID);
-        return;
-    }
-    answer(e, c, esp_quirk(e, 9) ? STATUS_OK : STATUS_FAIL);
+    esp_answer(e, c, STATUS_OK);
 }
 
 /* Raw throughput */
@@ -624,7 +578,7 @@ static void cmd_raw_tp(struct esp_engine *e, const struct command *c)
     e->s.raw_tp = c->req.code;
     e->s.raw_tp_seq = 0;
     e->s.raw_tp_run = c->len >= 12 ? get32(c->p + 8) : 0;
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
     if (c->req.code == CMD_RAW_TP_TO_HOST) {
         esp_schedule(e, TIMER_RAW_TP, esp_now(e));
     }
@@ -663,7 +617,7 @@ static void cmd_ota_start(struct esp_engine *e, const struct command *c)
 {
     e->s.ota = OTA_OPEN;
     e->s.ota_bytes = 0;
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_ota_write(struct esp_engine *e, const struct command *c)
@@ -673,7 +627,7 @@ static void cmd_ota_write(struct esp_engine *e, const struct command *c)
     bool ok = e->s.ota != OTA_NONE;
 
     if (esp_is_g2(e) && (n == 0 || 10 + n > c->len)) {
-        answer(e, c, STATUS_INVALID);
+        esp_answer(e, c, STATUS_INVALID);
         return;
     }
     if (ok && !e->s.ota_bytes) {
@@ -685,12 +639,12 @@ static void cmd_ota_write(struct esp_engine *e, const struct command *c)
         if (esp_is_g2(e)) {
             e->s.ota = OTA_NONE;
         }
-        answer(e, c, STATUS_FAIL);
+        esp_answer(e, c, STATUS_FAIL);
         return;
     }
     e->s.ota = OTA_WRITTEN;
     e->s.ota_bytes += (uint32_t)n;
-    answer(e, c, STATUS_OK);
+    esp_answer(e, c, STATUS_OK);
 }
 
 static void cmd_ota_end(struct esp_engine *e, const struct command *c)
@@ -698,7 +652,7 @@ static void cmd_ota_end(struct esp_engine *e, const struct command *c)
     bool ok = e->s.ota == OTA_WRITTEN;
 
     e->s.ota = OTA_NONE;
-    answer(e, c, ok ? STATUS_OK : STATUS_FAIL);
+    esp_answer(e, c, ok ? STATUS_OK : STATUS_FAIL);
     if (ok) {
         esp_schedule(e, TIMER_RESTART, esp_now(e) + OTA_REBOOT_DELAY);
     }
@@ -770,10 +724,10 @@ static const struct {
     [CMD_RAW_TP_FROM_HOST] = { "RAW_TP_FROM_HOST", cmd_raw_tp, 8, 5 },
     [CMD_SET_WOW] = { "SET_WOW", cmd_set_wow, 13, 1 },
     [CMD_SET_MODE] = { "SET_MODE", cmd_set_mode, 12, 5 },
-    [CMD_SET_IE] = { "SET_IE", cmd_set_ie, 12, 5 },
-    [CMD_AP_CONFIG] = { "AP_CONFIG", cmd_ap_config, 53, 5 },
-    [CMD_MGMT_TX] = { "MGMT_TX", cmd_mgmt_tx, 28, 5 },
-    [CMD_AP_STATION] = { "AP_STATION", cmd_ap_station, 124, 1 },
+    [CMD_SET_IE] = { "SET_IE", esp_softap_set_ie, 12, 5 },
+    [CMD_AP_CONFIG] = { "AP_CONFIG", esp_softap_config, 53, 5 },
+    [CMD_MGMT_TX] = { "MGMT_TX", esp_softap_mgmt_tx, 28, 5 },
+    [CMD_AP_STATION] = { "AP_STATION", esp_softap_station, 124, 1 },
     [CMD_STA_RSSI] = { "STA_RSSI", cmd_sta_rssi, 8, 5 },
     [CMD_SET_TIME] = { "SET_TIME", cmd_set_time, 24, 1 },
     [CMD_OTA_START] = { "OTA_START", cmd_ota_start, 8, 5 },
@@ -824,13 +778,13 @@ void esp_command(struct esp_engine *e, const struct header *h,
     if (!known(e, c.req.code)) {
         esp_count(e, CNT_COMMANDS_UNKNOWN);
         if (!esp_quirk(e, 11)) {
-            answer(e, &c, STATUS_UNSUPPORTED);
+            esp_answer(e, &c, STATUS_UNSUPPORTED);
         }
         return;
     }
     if (esp_is_g2(e) && h->len < commands[c.req.code].min) {
         esp_count(e, CNT_COMMANDS_SHORT);
-        answer(e, &c, commands[c.req.code].refuse);
+        esp_answer(e, &c, commands[c.req.code].refuse);
         return;
     }
     commands[c.req.code].run(e, &c);

@@ -47,7 +47,7 @@ static const char *const generations[ESP_GENERATION_COUNT] = {
 /* Quirks of protocol.md 14 that released G1 firmware has. */
 #define QUIRKS_G1 \
     (ESP_QUIRK(1) | ESP_QUIRK(2) | ESP_QUIRK(3) | ESP_QUIRK(4) | \
-     ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | ESP_QUIRK(9) | \
+     ESP_QUIRK(5) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | ESP_QUIRK(9) | \
      ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | ESP_QUIRK(15) | \
      ESP_QUIRK(16) | ESP_QUIRK(19) | ESP_QUIRK(20))
 /* What protocol-g2.md 7 says remains of them. */
@@ -140,6 +140,12 @@ uint8_t esp_chip_id(enum esp_chip chip)
     return chips[chip].id;
 }
 
+bool esp_chip_has_he(enum esp_chip chip)
+{
+    return chip == ESP_CHIP_ESP32C5 || chip == ESP_CHIP_ESP32C6 ||
+           chip == ESP_CHIP_ESP32C61 || chip == ESP_CHIP_ESP32S31;
+}
+
 uint8_t esp_next_channel(enum esp_chip chip, uint8_t channel)
 {
     if (channel < 13) {
@@ -159,6 +165,12 @@ uint8_t esp_next_channel(enum esp_chip chip, uint8_t channel)
     default:
         return channel + 4;
     }
+}
+
+bool esp_chip_has_channel(enum esp_chip chip, uint8_t channel)
+{
+    return (channel >= 1 && channel <= 14) ||
+           (chips[chip].five_ghz && channel >= 36 && channel <= 177);
 }
 
 void esp_config_init(struct esp_config *cfg)
@@ -285,7 +297,8 @@ bool esp_config_finish(struct esp_config *cfg, char *err, size_t errlen)
     choose(&cfg->quirks, cfg->generation == ESP_GENERATION_G2 ?
            QUIRKS_G2 : QUIRKS_G1 |
            (memcmp(cfg->fw_version, (const uint8_t[]) { 1, 0, 6, 0, 0 },
-                   5) < 0 ? ESP_QUIRK(18) : 0));
+                   5) < 0 ? ESP_QUIRK(18) : 0) |
+           (cfg->chip == ESP_CHIP_ESP32C3 ? ESP_QUIRK(14) : 0));
 
     return in_range("SPI clock in Hz", cfg->spi_clock_hz, 10000, 80000000,
                     err, errlen) &&

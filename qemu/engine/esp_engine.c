@@ -292,6 +292,10 @@ struct esp_engine *esp_engine_new(const struct esp_config *cfg,
         free(e);
         return NULL;
     }
+    /* Two devices with the same seed still differ in their address. */
+    for (uint64_t i = 1; !cfg->mac_set && esp_air_mac_taken(e); i++) {
+        esp_mac_from_seed(e->cfg.mac, cfg->seed + i);
+    }
     return e;
 }
 
@@ -371,6 +375,9 @@ bool esp_engine_configure(struct esp_engine *e, const struct esp_config *cfg,
         snprintf(err, errlen,
                  "queue depths and seed are fixed when the device is made");
         return false;
+    }
+    if (!new.mac_set) {
+        memcpy(new.mac, e->cfg.mac, 6);
     }
     e->cfg = new;
     return true;

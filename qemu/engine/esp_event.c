@@ -157,3 +157,43 @@ void esp_event_disconnect(struct esp_engine *e, const struct frame *f)
     esp_count(e, CNT_EVENTS_DISCONNECT);
     esp_frame_send(e, slot, PRIO_HIGH);
 }
+
+#define NOISE_DBM               (-96)
+
+/* A frame for the host of an access point, with its own header: 8.5 */
+void esp_event_ap_mgmt(struct esp_engine *e, const struct frame *f)
+{
+    uint16_t slot;
+    uint8_t *p = event_new(e, &slot, IF_AP, EVENT_AP_MGMT, 0, 0,
+                           20 + (size_t)f->len);
+
+    if (!p) {
+        return;
+    }
+    put32(p + 4, (uint32_t)(int32_t)NOISE_DBM);
+    put32(p + 8, (uint32_t)(int32_t)f->rssi);
+    put32(p + 12, f->channel);
+    put32(p + 16, f->len);
+    memcpy(p + 20, f->data, f->len);
+    esp_count(e, CNT_EVENTS_AP_MGMT);
+    esp_frame_send(e, slot, PRIO_HIGH);
+}
+
+/* G2: what became of a marked MGMT_TX, protocol-g2.md 6.2 */
+void esp_event_tx_status(struct esp_engine *e, const struct frame *f,
+                         uint64_t id)
+{
+    uint16_t slot;
+    uint8_t *p = event_new(e, &slot, IF_AP, EVENT_TX_STATUS, 0, f->seq,
+                           20 + (size_t)f->len);
+
+    if (!p) {
+        return;
+    }
+    put64(p + 4, id);
+    put32(p + 12, f->len);
+    p[16] = f->arg;
+    memcpy(p + 20, f->data, f->len);
+    esp_count(e, CNT_EVENTS_TX_STATUS);
+    esp_frame_send(e, slot, PRIO_HIGH);
+}

@@ -90,6 +90,7 @@ enum frame_kind {
     KIND_MGMT,                  /* from the air, 802.11 with header */
     KIND_SCAN_DONE,             /* the Wi-Fi task's own messages, in order */
     KIND_DISCONNECT,
+    KIND_TX_STATUS,             /* a management frame we sent, arg: acked */
     KIND_COUNT
 };
 
@@ -151,6 +152,39 @@ struct key {
     uint8_t material[32];
 };
 
+#define AP_PEERS                8
+#define AP_IES                  6
+#define AP_IE_MAX               (PAYLOAD_MAX - 12)
+#define AP_GROUP_KEYS           6
+
+/* A station added by the host of an access point. */
+struct peer {
+    bool used;
+    bool authorised;
+    uint8_t mac[6];
+    uint16_t aid;
+    struct key key;
+};
+
+struct soft_ap {
+    bool configured;
+    bool hidden;
+    bool privacy;
+    uint8_t channel;
+    uint16_t beacon_interval;
+    uint16_t inactivity;
+    uint8_t ssid_len;
+    uint8_t ssid[ESP_SSID_MAX];
+    uint16_t ie_len[AP_IES];
+    uint8_t ie[AP_IES][AP_IE_MAX];
+    struct peer peer[AP_PEERS];
+    uint8_t group_index;        /* of the key in use for group frames */
+    struct key group[AP_GROUP_KEYS];
+    bool tx_pending;            /* G2: one frame at a time */
+    bool tx_marked;
+    uint64_t tx_id;
+};
+
 /* Who asked, for answers that come later. */
 struct request {
     bool pending;
@@ -184,11 +218,11 @@ struct station {
     uint8_t ssid_len;
     uint8_t ssid[ESP_SSID_MAX];
     uint8_t algorithm;
+    uint16_t auth_status;       /* of an SAE commit: 126 is H2E */
     uint16_t aid;
     uint16_t auth_seq;          /* G2, cleared by the event */
     uint16_t assoc_seq;
     uint16_t connect_seq;
-    uint16_t disconnect_seq;
     int64_t last_beacon;
     uint8_t auth_len;
     uint8_t auth_data[IE_MAX];
@@ -265,6 +299,7 @@ struct volatile_state {
     uint16_t forward;           /* 1 << subtype */
     struct scan scan;
     struct station sta;
+    struct soft_ap ap;
     struct request auth_request;
     uint8_t raw_tp;             /* CMD_RAW_TP_* or 0 */
     uint32_t raw_tp_run;
@@ -283,6 +318,13 @@ struct persistent_state {
     struct history history[HISTORY_SIZE];
     uint16_t last_len[ESP_DIRECTION_COUNT];
     uint8_t last[ESP_DIRECTION_COUNT][ESP_TRANSACTION_SIZE];
+};
+
+/* One received command. @p is the payload, zero behind @len. */
+struct command {
+    struct request req;
+    const uint8_t *p;
+    size_t len;
 };
 
 #define LINE_CHANGES            8
@@ -473,6 +515,8 @@ void esp_command(struct esp_engine *e, const struct header *h,
                  const uint8_t *frame);
 void esp_respond(struct esp_engine *e, const struct request *r,
                  uint8_t status, const void *data, size_t len);
+void esp_answer(struct esp_engine *e, const struct command *c,
+                uint8_t status);
 const char *esp_command_name(uint8_t code);
 void esp_command_raw_tp(struct esp_engine *e);
 /* The blocking scan inside STA_AUTH has ended. */
@@ -484,6 +528,9 @@ void esp_event_scan_done(struct esp_engine *e);
 void esp_event_auth(struct esp_engine *e, const struct frame *f);
 void esp_event_assoc(struct esp_engine *e, const struct frame *f);
 void esp_event_disconnect(struct esp_engine *e, const struct frame *f);
+void esp_event_ap_mgmt(struct esp_engine *e, const struct frame *f);
+void esp_event_tx_status(struct esp_engine *e, const struct frame *f,
+                         uint64_t id);
 const char *esp_event_name(uint8_t code);
 
 /* esp_radio.c */
@@ -505,23 +552,57 @@ bool esp_radio_disconnect(struct esp_engine *e, uint16_t reason, bool tell,
 int64_t esp_radio_transmit(struct esp_engine *e, uint8_t if_type,
                            bool eapol, const uint8_t *eth, size_t len);
 /* Something arrives. False: the inbox is full (counted). */
-bool esp_radio_receive_mgmt(struct esp_engine *e, const uint8_t *frame,
-                            size_t len, uint8_t channel, int8_t rssi,
+bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
+                            const uint8_t *frame, size_t len, uint8_t channel, int8_t rssi,
                             int64_t due);
 bool esp_radio_receive_data(struct esp_engine *e, uint8_t if_type,
                             const uint8_t *eth, size_t len, unsigned limit);
+/* A frame of ours has left, or not: the host hears of it in order. */
+bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame, size_t len,
+                       bool acked, uint16_t seq);
+bool esp_is_eapol(const uint8_t *eth, size_t len);
 bool esp_radio_wants_data(const struct esp_engine *e, const uint8_t *bssid);
 int64_t esp_radio_airtime(const struct esp_engine *e, size_t len);
 
+/* esp_softap.c: access-point role */
+bool esp_softap_running(const struct esp_engine *e);
+struct peer *esp_softap_peer(struct esp_engine *e, const uint8_t *mac);
+size_t esp_softap_beacon(const struct esp_engine *e, uint8_t *frame,
+                         bool probe, const uint8_t *to, int64_t when);
+bool esp_softap_add_key(struct esp_engine *e, const struct command *c);
+void esp_softap_stop(struct esp_engine *e);
+void esp_softap_tx_done(struct esp_engine *e, const struct frame *f);
+/* May a frame pass between soft-AP @ap and station @sta? Counts if not. */
+bool esp_softap_keys_match(struct esp_engine *ap, struct esp_engine *sta,
+                           const struct peer *peer, bool to_group,
+                           bool eapol);
+bool esp_softap_disconnect(struct esp_engine *e, const uint8_t *mac);
+void esp_softap_set_ie(struct esp_engine *e, const struct command *c);
+void esp_softap_config(struct esp_engine *e, const struct command *c);
+void esp_softap_mgmt_tx(struct esp_engine *e, const struct command *c);
+void esp_softap_station(struct esp_engine *e, const struct command *c);
+/* Wi-Fi in a mode, and stopped; used by commands of both roles. */
+void esp_wifi_start(struct esp_engine *e, uint8_t mode);
+void esp_wifi_stop(struct esp_engine *e);
+bool esp_chip_has_he(enum esp_chip chip);
+bool esp_chip_has_channel(enum esp_chip chip, uint8_t channel);
+
 /* esp_air.c */
 bool esp_air_add_radio(struct esp_air *air, struct esp_engine *e);
+/* Has another radio the same address? */
+bool esp_air_mac_taken(const struct esp_engine *e);
 void esp_air_remove_radio(struct esp_air *air, struct esp_engine *e);
 void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell);
-void esp_air_mgmt(struct esp_engine *e, const uint8_t *frame, size_t len);
+/* Management frame to its address 1. True: somebody acknowledged it. */
+bool esp_air_mgmt(struct esp_engine *e, uint8_t channel,
+                  const uint8_t *frame, size_t len);
 /* Frame of a station towards @bssid. */
 void esp_air_data(struct esp_engine *e, const uint8_t *bssid,
                   const uint8_t *eth, size_t len);
-/* Is the access point there? Fills in its signal and security. */
+/* Frame of a soft-AP to its stations; @from: the one it came from. */
+void esp_air_ap_data(struct esp_engine *e, const struct esp_engine *from,
+                     const uint8_t *eth, size_t len);
+/* Is the access point there? Fills in its signal. */
 bool esp_air_find(struct esp_engine *e, const uint8_t *bssid,
                   uint8_t channel, int8_t *rssi);
 

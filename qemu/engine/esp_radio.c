@@ -21,7 +21,7 @@ static bool forwards(const struct esp_engine *e, unsigned subtype)
     return e->s.forward & (1u << subtype);
 }
 
-static bool is_eapol(const uint8_t *eth, size_t len)
+bool esp_is_eapol(const uint8_t *eth, size_t len)
 {
     unsigned type;
 
@@ -72,16 +72,30 @@ static bool inbox_add(struct esp_engine *e, const struct frame *meta,
     return true;
 }
 
-bool esp_radio_receive_mgmt(struct esp_engine *e, const uint8_t *frame,
-                            size_t len, uint8_t channel, int8_t rssi,
-                            int64_t due)
+bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
+                            const uint8_t *frame, size_t len,
+                            uint8_t channel, int8_t rssi, int64_t due)
 {
     struct frame meta = {
         .due = due ? due : esp_now(e) + PEER_DELAY +
                esp_radio_airtime(e, len),
         .kind = KIND_MGMT,
+        .if_type = if_type,
         .channel = channel,
         .rssi = rssi,
+    };
+
+    return inbox_add(e, &meta, frame, len);
+}
+
+bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame, size_t len,
+                       bool acked, uint16_t seq)
+{
+    struct frame meta = {
+        .due = esp_now(e) + PEER_DELAY + esp_radio_airtime(e, len),
+        .kind = KIND_TX_STATUS,
+        .arg = acked,
+        .seq = seq,
     };
 
     return inbox_add(e, &meta, frame, len);
@@ -208,7 +222,7 @@ static void mgmt_header(const struct esp_engine *e, uint8_t *frame,
 static void send_mgmt(struct esp_engine *e, const uint8_t *frame, size_t len)
 {
     esp_count(e, CNT_RADIO_TX_MGMT);
-    esp_air_mgmt(e, frame, len);
+    esp_air_mgmt(e, e->s.sta.channel, frame, len);
 }
 
 bool esp_radio_disconnect(struct esp_engine *e, uint16_t reason, bool tell,
@@ -250,7 +264,7 @@ void esp_radio_send_auth(struct esp_engine *e, uint16_t transaction)
     mgmt_header(e, frame, WLAN_AUTH);
     put16(frame + WLAN_HDR, sta->algorithm);
     put16(frame + WLAN_HDR + 2, transaction);
-    put16(frame + WLAN_HDR + 4, 0);
+    put16(frame + WLAN_HDR + 4, sta->auth_status);
     memcpy(frame + WLAN_HDR + 6, sta->auth_data, sta->auth_len);
     sta->phase = PHASE_AUTH;
     esp_schedule(e, TIMER_CONNECT, esp_now(e) + PEER_TIMEOUT);
@@ -441,6 +455,17 @@ static void rx_mgmt(struct esp_engine *e, const struct frame *f)
     }
 }
 
+/* Probe requests never get here: the soft-AP answers them itself. */
+static void rx_ap_mgmt(struct esp_engine *e, const struct frame *f)
+{
+    esp_count(e, CNT_RADIO_RX_MGMT);
+    if (esp_softap_running(e)) {
+        esp_event_ap_mgmt(e, f);
+    } else {
+        esp_count(e, CNT_RADIO_DROP_FILTER);
+    }
+}
+
 void esp_radio_mgmt(struct esp_engine *e)
 {
     struct queue *q = &e->s.air_mgmt;
@@ -468,8 +493,15 @@ void esp_radio_mgmt(struct esp_engine *e)
         case KIND_DISCONNECT:
             esp_event_disconnect(e, f);
             break;
+        case KIND_TX_STATUS:
+            esp_softap_tx_done(e, f);
+            break;
         default:
-            rx_mgmt(e, f);
+            if (f->if_type == IF_AP) {
+                rx_ap_mgmt(e, f);
+            } else {
+                rx_mgmt(e, f);
+            }
             break;
         }
         esp_frame_free(e, slot);
@@ -492,6 +524,29 @@ static unsigned data_offset(struct esp_engine *e)
     return HDR_LEN + (unsigned)(esp_random(e) & 3);
 }
 
+static void pass_up(struct esp_engine *e, const struct frame *f, bool eapol)
+{
+    unsigned offset = eapol ? HDR_LEN : data_offset(e);
+    const struct peer *peer;
+    size_t skip = 0;
+    uint16_t slot;
+    uint8_t *p;
+
+    if (eapol && f->if_type == IF_AP && esp_quirk(e, 14)) {
+        /* For an authorised peer the library strips the header: 9.2 */
+        peer = esp_softap_peer(e, f->data + 6);
+        if (peer && peer->authorised) {
+            skip = ESP_ETH_MIN;
+        }
+    }
+    p = esp_frame_new(e, &slot, f->if_type, eapol ? PKT_EAPOL : PKT_DATA,
+                      offset, f->len - skip);
+    if (p) {
+        memcpy(p, f->data + skip, f->len - skip);
+        esp_frame_send(e, slot, eapol ? PRIO_HIGH : PRIO_LOW);
+    }
+}
+
 void esp_radio_data(struct esp_engine *e)
 {
     struct queue *q = &e->s.air_data;
@@ -500,28 +555,20 @@ void esp_radio_data(struct esp_engine *e)
 
     while (q->count && e->frame[esp_queue_peek(q)].due <= now) {
         struct frame *f = &e->frame[esp_queue_peek(q)];
-        bool eapol = is_eapol(f->data, f->len);
+        bool eapol = esp_is_eapol(f->data, f->len);
         unsigned prio = eapol ? PRIO_HIGH : PRIO_LOW;
-        unsigned offset;
-        uint16_t slot;
-        uint8_t *p;
+        bool ap = f->if_type == IF_AP;
 
         if (!esp_producer_room(e, prio, 1)) {
             return;
         }
         esp_count(e, CNT_RADIO_RX_DATA);
-        if (sta->phase != PHASE_JOINED) {
+        if (ap ? !esp_softap_running(e) : sta->phase != PHASE_JOINED) {
             esp_count(e, CNT_RADIO_DROP_LINK);
-        } else if (!eapol && !sta->connected) {
+        } else if (!ap && !eapol && !sta->connected) {
             esp_count(e, CNT_RADIO_DROP_FILTER);
         } else {
-            offset = eapol ? HDR_LEN : data_offset(e);
-            p = esp_frame_new(e, &slot, f->if_type,
-                              eapol ? PKT_EAPOL : PKT_DATA, offset, f->len);
-            if (p) {
-                memcpy(p, f->data, f->len);
-                esp_frame_send(e, slot, prio);
-            }
+            pass_up(e, f, eapol);
         }
         esp_frame_free(e, esp_queue_pop(q));
     }
@@ -544,7 +591,16 @@ int64_t esp_radio_transmit(struct esp_engine *e, uint8_t if_type,
         esp_count(e, CNT_RX_DROP_ETHERNET);
         return 0;
     }
-    if (if_type != IF_STA || (!sta->associating && !sta->connected)) {
+    if (if_type == IF_AP) {
+        if (!esp_softap_running(e)) {
+            esp_count(e, CNT_RX_DROP_NO_LINK);
+            return 0;
+        }
+        esp_count(e, CNT_RADIO_TX_DATA);
+        esp_air_ap_data(e, NULL, eth, len);
+        return esp_radio_airtime(e, len);
+    }
+    if (!sta->associating && !sta->connected) {
         esp_count(e, CNT_RX_DROP_NO_LINK);
         return 0;
     }

@@ -100,7 +100,8 @@ static void check_frame(struct walk *w, const struct frame *f,
         break;
     case MGMT_BOX:
         ok = f->kind == KIND_SCAN_DONE ||
-             (f->kind == KIND_MGMT && f->len >= WLAN_HDR) ||
+             ((f->kind == KIND_MGMT || f->kind == KIND_TX_STATUS) &&
+              f->len >= WLAN_HDR) ||
              (f->kind == KIND_DISCONNECT && f->len == 42 &&
               f->data[6] <= ESP_SSID_MAX);
         break;
@@ -204,6 +205,16 @@ static void visit_scan(struct walk *w, struct scan *scan)
     V(scan->last_channel);
 }
 
+static void visit_key(struct walk *w, struct key *k)
+{
+    V(k->algorithm);
+    V(k->index);
+    V(k->len);
+    limit(w, k->len, sizeof(k->material), "a key is too long");
+    BYTES(k->mac);
+    BYTES(k->material);
+}
+
 static void visit_station(struct walk *w, struct station *sta)
 {
     V(sta->phase);
@@ -220,26 +231,58 @@ static void visit_station(struct walk *w, struct station *sta)
     limit(w, sta->ssid_len, ESP_SSID_MAX, "an SSID is too long");
     BYTES(sta->ssid);
     V(sta->algorithm);
+    V(sta->auth_status);
     V(sta->aid);
     V(sta->auth_seq);
     V(sta->assoc_seq);
     V(sta->connect_seq);
-    V(sta->disconnect_seq);
     V(sta->last_beacon);
     V(sta->auth_len);
     BYTES(sta->auth_data);
     V(sta->ie_len);
     BYTES(sta->ie);
     for (unsigned i = 0; i < KEY_SLOTS; i++) {
-        struct key *k = &sta->key[i];
-
-        V(k->algorithm);
-        V(k->index);
-        V(k->len);
-        limit(w, k->len, sizeof(k->material), "a key is too long");
-        BYTES(k->mac);
-        BYTES(k->material);
+        visit_key(w, &sta->key[i]);
     }
+}
+
+static void visit_soft_ap(struct walk *w, struct soft_ap *ap)
+{
+    V(ap->configured);
+    V(ap->hidden);
+    V(ap->privacy);
+    V(ap->channel);
+    V(ap->beacon_interval);
+    limit(w, ap->configured && !ap->beacon_interval, 0,
+          "a beacon interval is zero");
+    V(ap->inactivity);
+    V(ap->ssid_len);
+    limit(w, ap->ssid_len, ESP_SSID_MAX, "an SSID is too long");
+    BYTES(ap->ssid);
+    for (unsigned i = 0; i < AP_IES; i++) {
+        V(ap->ie_len[i]);
+        limit(w, ap->ie_len[i], AP_IE_MAX, "elements are too long");
+        if (!w->error) {
+            visit(w, ap->ie[i], ap->ie_len[i]);
+        }
+    }
+    for (unsigned i = 0; i < AP_PEERS; i++) {
+        struct peer *peer = &ap->peer[i];
+
+        V(peer->used);
+        V(peer->authorised);
+        BYTES(peer->mac);
+        V(peer->aid);
+        visit_key(w, &peer->key);
+    }
+    V(ap->group_index);
+    limit(w, ap->group_index, AP_GROUP_KEYS - 1, "no such key");
+    for (unsigned i = 0; i < AP_GROUP_KEYS; i++) {
+        visit_key(w, &ap->group[i]);
+    }
+    V(ap->tx_pending);
+    V(ap->tx_marked);
+    V(ap->tx_id);
 }
 
 static void visit_link(struct walk *w, struct esp_engine *e)
@@ -295,6 +338,7 @@ static void visit_firmware(struct walk *w, struct volatile_state *s)
     V(s->forward);
     visit_scan(w, &s->scan);
     visit_station(w, &s->sta);
+    visit_soft_ap(w, &s->ap);
     visit_request(w, &s->auth_request);
     V(s->raw_tp);
     V(s->raw_tp_run);

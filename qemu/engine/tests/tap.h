@@ -52,5 +52,6 @@ extern const struct test command_tests[];
 extern const struct test station_tests[];
 extern const struct test state_tests[];
 extern const struct test g2_tests[];
+extern const struct test softap_tests[];
 
 #endif
