@@ -263,6 +263,15 @@ def _describe(tree: Path) -> dict[str, dict[str, Any]]:
     return files
 
 
-def _remove(path: Path) -> None:
-    if path.exists():
-        shutil.rmtree(path)
+def _remove(path: Path, patience: int = 20) -> None:
+    """Remove a directory, also while a program whose starter was killed still writes into it."""
+    for left in reversed(range(patience)):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if not path.exists():
+                return
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or not left:
+                raise
+            time.sleep(0.1)

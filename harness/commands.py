@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -125,20 +126,23 @@ def _process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     if _stopping.is_set():
         raise KeyboardInterrupt
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
+    if shutil.which(words[0], path=environment.get("PATH")) is None:
+        raise HarnessError(
+            f"the command {words[0]!r} is not installed", hint="./inv doctor shows what is missing"
+        )
+    # If this process is killed, the kernel ends what it has started.
+    guard = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
     try:
         process = subprocess.Popen(
-            words,
+            [*guard, *words],
             cwd=cwd,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
         )
-    except FileNotFoundError:
-        raise HarnessError(
-            f"the command {words[0]!r} is not installed", hint="./inv doctor shows what is missing"
-        ) from None
     except OSError as error:
         raise HarnessError(f"cannot run {words[0]!r}: {error.strerror}") from None
     with _running_lock:
