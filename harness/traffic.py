@@ -121,7 +121,8 @@ def ping(
 
 @dataclass(frozen=True)
 class Iperf:
-    """One iperf3 run. Bits a second are payload (above TCP or UDP), as iperf3 counts them."""
+    """One iperf3 run. Bits a second are payload (above TCP or UDP), by the clock of the target: a guest's second
+    may be longer than the host's."""
 
     protocol: Literal["tcp", "udp"]
     direction: Direction
@@ -164,22 +165,24 @@ def parse_iperf(text: str) -> Iperf:
         total = end.get("sum", {})
         sent = end.get("sum_sent") or total
         received = end.get("sum_received") or total
-        received_bps = float(received["bits_per_second"])
+        reverse = bool(test["reverse"])
+        seconds = float((received if reverse else sent)["seconds"])
+        arrived = 8 * float(received["bytes"])
         lost = packets = jitter = None
         if protocol == "udp":
             counted = received if received.get("packets") else total
             lost, packets = counted["lost_packets"], counted["packets"]
             jitter = counted.get("jitter_ms", total.get("jitter_ms"))
-            if "sum_received" not in end or not received_bps:
+            if not end.get("sum_received", {}).get("bytes"):
                 # Older versions only say what was sent and how much of it was lost.
-                received_bps = float(total["bits_per_second"]) * (1 - lost / packets if packets else 0)
+                arrived = 8 * float(total["bytes"]) * (1 - lost / packets if packets else 0)
         return Iperf(
             protocol,
-            "down" if test["reverse"] else "up",
+            "down" if reverse else "up",
             int(test["num_streams"]),
-            float(received["seconds"]),
+            seconds,
             float(sent["bits_per_second"]),
-            received_bps,
+            arrived / seconds,
             sent.get("retransmits"),
             jitter,
             lost,

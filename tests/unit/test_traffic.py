@@ -88,16 +88,35 @@ def test_ping_that_is_none() -> None:
 TCP: dict[str, Any] = {
     "start": {"test_start": {"protocol": "TCP", "num_streams": 4, "reverse": 1}},
     "end": {
-        "sum_sent": {"seconds": 5.0, "bits_per_second": 9.5e6, "retransmits": 3},
-        "sum_received": {"seconds": 5.01, "bits_per_second": 8.5e6},
+        "sum_sent": {"seconds": 10.0, "bytes": 6_000_000, "bits_per_second": 4.8e6, "retransmits": 3},
+        "sum_received": {"seconds": 5.0, "bytes": 5_000_000, "bits_per_second": 8e6},
     },
 }
 UDP: dict[str, Any] = {
     "start": {"test_start": {"protocol": "UDP", "num_streams": 1, "reverse": 0}},
     "end": {
-        "sum": {"seconds": 5.0, "bits_per_second": 1e6, "jitter_ms": 0.5, "lost_packets": 10, "packets": 100},
-        "sum_sent": {"seconds": 5.0, "bits_per_second": 1e6, "packets": 100, "lost_packets": 0},
-        "sum_received": {"seconds": 5.0, "bits_per_second": 9e5, "packets": 100, "lost_packets": 10},
+        "sum": {
+            "seconds": 5.0,
+            "bytes": 625_000,
+            "bits_per_second": 1e6,
+            "jitter_ms": 0.5,
+            "lost_packets": 10,
+            "packets": 100,
+        },
+        "sum_sent": {
+            "seconds": 5.0,
+            "bytes": 625_000,
+            "bits_per_second": 1e6,
+            "packets": 100,
+            "lost_packets": 0,
+        },
+        "sum_received": {
+            "seconds": 7.5,
+            "bytes": 562_500,
+            "bits_per_second": 6e5,
+            "packets": 100,
+            "lost_packets": 10,
+        },
     },
 }
 
@@ -105,14 +124,16 @@ UDP: dict[str, Any] = {
 def test_iperf_tcp() -> None:
     result = parse_iperf(json.dumps(TCP))
     assert (result.protocol, result.direction, result.streams, result.retransmits) == ("tcp", "down", 4, 3)
-    assert (result.sent_bps, result.received_bps, result.mbps) == (9.5e6, 8.5e6, 8.5)
+    assert (result.sent_bps, result.received_bps, result.mbps) == (4.8e6, 8e6, 8.0)
     assert (result.lost, result.packets, result.loss) == (None, None, 0.0)
 
 
 def test_iperf_udp() -> None:
     result = parse_iperf(json.dumps(UDP))
     assert (result.protocol, result.direction, result.lost, result.packets) == ("udp", "up", 10, 100)
-    assert (result.received_bps, result.jitter_ms, result.loss) == (9e5, 0.5, 0.1)
+    # By the clock of the client, which sent for five seconds; the server's ran faster.
+    assert (result.received_bps, result.seconds) == (9e5, 5.0)
+    assert (result.jitter_ms, result.loss) == (0.5, 0.1)
 
 
 def test_iperf_udp_of_versions_that_sum_up_only_once() -> None:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The machine that demo, boot and the tests share: one co-processor, an access point to the host, one far away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.prepare import Prepared
+from harness.qemu import AccessPoint, Coprocessor, MachineConfig, Network, TapNetwork, UserNetwork
+
+SSID = "esp-hosted"
+CHANNEL = 6
+SIGNAL = -42
+FAR_SSID = "far away"
+FAR_CHANNEL = 11
+FAR_SIGNAL = -71
+NETWORK = "net0"
+# One instruction a nanosecond, virtual time never ahead of real time: what the guest measures is what the
+# model takes, however busy the host is.
+PACED = "shift=0"
+
+
+def machine(
+    prepared: Prepared,
+    *,
+    append: tuple[str, ...] = (),
+    capture: bool = False,
+    icount: str | None = None,
+    gdb_port: int | None = None,
+    tap: str | None = None,
+) -> MachineConfig:
+    """The machine; the options are those of MachineConfig, `tap` replaces QEMU's network by a tap device."""
+    network: Network = TapNetwork(tap) if tap else UserNetwork()
+    return MachineConfig(
+        prepared.board,
+        prepared.kernel.image,
+        prepared.dtb,
+        prepared.rootfs,
+        coprocessors=(Coprocessor("esp0"),),
+        access_points=(
+            AccessPoint("ap0", {"ssid": SSID, "channel": CHANNEL, "signal": SIGNAL}, network=NETWORK),
+            AccessPoint("ap1", {"ssid": FAR_SSID, "channel": FAR_CHANNEL, "signal": FAR_SIGNAL}),
+        ),
+        networks={NETWORK: network},
+        append=append,
+        capture=capture,
+        icount=icount,
+        gdb_port=gdb_port,
+    )
+
+
+def require_tap(interface: str) -> None:
+    """HarnessError with the commands that make it, if there is no such tap device."""
+    if not Path(f"/sys/class/net/{interface}/tun_flags").exists():
+        raise HarnessError(
+            f"there is no tap device {interface}",
+            hint=f'docs/testing.md, "A network of its own": ip tuntap add dev {interface} mode tap ...',
+        )
+    if os.geteuid() != 0 and shutil.which("ip") is None:
+        raise HarnessError("ip is not installed", hint="apt-get install iproute2")

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+"""Options of all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("guest", "tests in a guest")
+    group.addoption("--kernel", default=None, help="row of kernels.toml to boot (default: its default row)")
+    group.addoption("--board", default=None, help="file in boards/, without .toml (default: the kernel's)")
+    group.addoption("--tap", default=None, metavar="DEVICE",
+                    help="also run the tests that use this tap device and the network namespace behind it")  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "klog_allow(pattern): kernel messages that this test provokes and that do not fail it"
+    )

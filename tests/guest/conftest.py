@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the tests that run in a guest, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import paths, qemu, scenario
+from harness.coprocessor import AccessPoint, Coprocessor
+from harness.klog import Finding
+from harness.prepare import Prepared, prepare
+from harness.target import TEST_KERNEL_WORDS, QemuTarget
+from harness.testing import KERNEL_VARIABLE
+from harness.traffic import IperfServer
+from harness.wifi import Wifi
+from tests.guest.lab import Lab
+
+LABS = pytest.StashKey[dict[str, Lab]]()
+# A terminal's worth; everything is in the files.
+SECTION_LINES = 60
+
+
+# Fixtures
+
+
+@pytest.fixture(scope="session")
+def prepared(pytestconfig: pytest.Config) -> Prepared:
+    """Kernel, module, devicetree, guest and emulator, built if they are not there."""
+    kernel = pytestconfig.getoption("--kernel") or os.environ.get(KERNEL_VARIABLE) or None
+    return prepare(kernel, pytestconfig.getoption("--board"))
+
+
+def _lab(config: pytest.Config, name: str, machine: qemu.MachineConfig, program: Path) -> Iterator[Lab]:
+    lab = Lab(name, machine, program, paths.run_dir())
+    labs = config.stash.setdefault(LABS, {})
+    labs[name] = lab
+    yield lab
+    lab.discard()
+    del labs[name]
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
+    """The guest that serves the suite: two processors, time as the host's."""
+    machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, capture=True)
+    yield from _lab(pytestconfig, "guest", machine, qemu.emulator(prepared.qemu))
+
+
+@pytest.fixture(scope="session")
+def paced_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
+    """A guest whose time is the model's: what it measures does not depend on how busy the host is."""
+    machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, icount=scenario.PACED)
+    yield from _lab(pytestconfig, "paced", machine, qemu.emulator(prepared.qemu))
+
+
+@pytest.fixture
+def guest(lab: Lab) -> QemuTarget:
+    """The guest."""
+    return lab.guest
+
+
+@pytest.fixture
+def esp(lab: Lab) -> Coprocessor:
+    """The co-processor."""
+    return lab.esp
+
+
+@pytest.fixture
+def ap(lab: Lab) -> AccessPoint:
+    """The access point that leads to the host."""
+    return lab.access_point("ap0")
+
+
+@pytest.fixture
+def wlan(lab: Lab) -> Wifi:
+    """The driver's interface: module loaded, up."""
+    return lab.wlan()
+
+
+@pytest.fixture
+def connected(lab: Lab) -> Wifi:
+    """The driver's interface: associated, with an address."""
+    return lab.connected()
+
+
+@pytest.fixture
+def paced(paced_lab: Lab) -> Wifi:
+    """As `connected`, in the guest whose time is the model's."""
+    return paced_lab.connected()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[IperfServer]:
+    """An iperf3 server on the host's loopback."""
+    with IperfServer() as running:
+        yield running
+
+
+# What fails a test, and what is kept of it
+
+
+def _labs(item: pytest.Item) -> list[Lab]:
+    return list(item.config.stash.get(LABS, {}).values())
+
+
+def _findings(item: pytest.Item) -> list[tuple[Lab, list[Finding]]]:
+    allowed = [mark.args[0] for mark in item.iter_markers("klog_allow")]
+    found = [(lab, lab.findings(allowed)) for lab in _labs(item)]
+    return [(lab, findings) for lab, findings in found if findings]
+
+
+def _fail_on_findings(item: pytest.Item) -> None:
+    found = _findings(item)
+    if found:
+        lines = [f"  {finding}" for _, findings in found for finding in findings]
+        pytest.fail("the kernel reported a mistake:\n" + "\n".join(lines), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
+    """Slices of console and kernel log begin with each test."""
+    for lab in _labs(item):
+        lab.begin(item.nodeid)
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """A kernel warning fails the test in which it appears."""
+    result = yield
+    _fail_on_findings(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """As `pytest_runtest_call`, for what fixtures do afterwards."""
+    result = yield
+    _fail_on_findings(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Console, kernel log, co-processor and command line of a test that failed; then a fresh start."""
+    report = yield
+    if not report.failed:
+        return report
+    for lab in _labs(item):
+        evidence = lab.evidence()
+        if not evidence:
+            continue
+        directory = lab.keep(f"{item.nodeid}-{report.when}", evidence)
+        for title, text in evidence.items():
+            lines = text.splitlines()
+            cut = (
+                [f"... {len(lines) - SECTION_LINES} lines more in {directory}"]
+                if len(lines) > SECTION_LINES
+                else []
+            )
+            report.sections.append((f"{lab.name}: {title}", "\n".join([*cut, *lines[-SECTION_LINES:]])))
+        lab.doubt()
+        if "the kernel reported a mistake" in str(report.longrepr):
+            lab.discard()
+    return report

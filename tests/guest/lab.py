@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""One guest that serves many tests, and a fresh one after a crash; what is kept of a test that failed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from harness import target
+from harness.coprocessor import AccessPoint, Coprocessor
+from harness.errors import HarnessError
+from harness.klog import Finding, KernelLog
+from harness.qemu import MachineConfig
+from harness.scenario import SSID
+from harness.target import QemuTarget
+from harness.wifi import Wifi
+
+
+class Lab:
+    """The guest of one configuration."""
+
+    def __init__(self, name: str, config: MachineConfig, program: Path, directory: Path) -> None:
+        self.name = name
+        self.boots = 0
+        self._config = config
+        self._program = program
+        self._directory = directory
+        self._guest: QemuTarget | None = None
+        self._klog: KernelLog | None = None
+        self._console_mark = 0
+        self._label = "before the first test"
+        self._reported: set[str] = set()
+        self._doubtful = False
+
+    # The guest
+
+    @property
+    def guest(self) -> QemuTarget:
+        """The guest; booted when there is none, or none any more."""
+        if self._guest is not None and not self._guest.usable():
+            self.discard()
+        if self._guest is None:
+            self.boots += 1
+            self._guest = target.boot(
+                self._config, self._program, self._directory / f"{self.name}-{self.boots}"
+            )
+            self._klog = KernelLog(self._guest)
+            self._console_mark = 0
+            self._klog.begin(self._label)
+            self._doubtful = False
+        return self._guest
+
+    @property
+    def running(self) -> bool:
+        """True if there is a usable guest."""
+        return self._guest is not None and self._guest.usable()
+
+    @property
+    def esp(self) -> Coprocessor:
+        """Its co-processor."""
+        return Coprocessor(self.guest.machine.monitor, "esp0")
+
+    def access_point(self, name: str) -> AccessPoint:
+        """One of its access points."""
+        return AccessPoint(self.guest.machine.monitor, name)
+
+    def doubt(self) -> None:
+        """A test failed: the driver's state is not what the next test may build on."""
+        self._doubtful = True
+
+    def discard(self) -> None:
+        """End the guest; the next test gets a fresh one."""
+        if self._guest is not None:
+            self._guest.close()
+        self._guest = None
+        self._klog = None
+
+    # States tests start from
+
+    def wlan(self) -> Wifi:
+        """The module is loaded, its interface is up."""
+        wifi = Wifi(self.guest)
+        if self._doubtful and wifi.loaded():
+            wifi.unload()
+        self._doubtful = False
+        if not wifi.loaded():
+            wifi.load()
+        wifi.wait_interface()
+        wifi.up()
+        return wifi
+
+    def connected(self) -> Wifi:
+        """Associated with the access point that leads to the host, with an address."""
+        wifi = self.wlan()
+        link = wifi.link()
+        if link is None or link.ssid != SSID:
+            if link is not None:
+                wifi.disconnect()
+            wifi.connect(SSID)
+            wifi.lease()
+        elif wifi.address() is None:
+            wifi.lease()
+        return wifi
+
+    # Evidence
+
+    def begin(self, label: str) -> None:
+        """A test starts: its slices of console and kernel log begin here."""
+        self._label = label
+        self._reported.clear()
+        if self.running and self._guest and self._klog:
+            self._console_mark = self._guest.console.mark()
+            with suppress(HarnessError):
+                self._klog.begin(label)
+
+    def findings(self, allowed: Iterable[str]) -> list[Finding]:
+        """What the kernel said since `begin` that means a mistake, each only once."""
+        if not (self.running and self._klog):
+            return []
+        found = [
+            finding for finding in self._klog.read().findings(allowed) if str(finding) not in self._reported
+        ]
+        self._reported.update(map(str, found))
+        return found
+
+    def evidence(self) -> dict[str, str]:
+        """All that helps to understand a failure, by title."""
+        if self._guest is None:
+            return {}
+        machine = self._guest.machine
+        result = {"console": self._guest.console.since(self._console_mark)}
+        if self.running and self._klog:
+            with suppress(HarnessError):
+                result["kernel log"] = self._klog.read().text
+        if machine.running():
+            with suppress(HarnessError):
+                result["co-processor"] = json.dumps(
+                    {
+                        "state": self.esp.state,
+                        "lines": vars(self.esp.lines),
+                        "counters": {name: count for name, count in self.esp.counters.items() if count},
+                        "history": self.esp.history[-20:],
+                    },
+                    indent=1,
+                )
+        if machine.log_tail():
+            result["QEMU"] = machine.log_tail(40)
+        result["the same machine again"] = (machine.run_dir / "cmdline.sh").read_text(encoding="utf-8")
+        result["logs"] = f"{machine.run_dir}\n"
+        return result
+
+    def keep(self, label: str, evidence: dict[str, str]) -> Path:
+        """Write the evidence of a test into files; their directory."""
+        directory = self._directory / "failures" / re.sub(r"[^\w.-]+", "_", label)
+        directory.mkdir(parents=True, exist_ok=True)
+        for title, text in evidence.items():
+            (directory / (title.replace(" ", "-") + ".txt")).write_text(text, encoding="utf-8")
+        return directory

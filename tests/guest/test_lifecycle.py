@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""Loading and unloading again and again, also in the middle of traffic: nothing stays behind."""
+
+from __future__ import annotations
+
+import re
+
+from harness import scenario, traffic
+from harness.coprocessor import Coprocessor
+from harness.target import Target
+from harness.traffic import IperfServer
+from harness.wifi import Wifi
+
+ROUNDS = 20
+# Rounds before the first measurement: caches and per-CPU lists fill.
+WARM_UP = 3
+CACHES = ("skbuff_head_cache", "skbuff_fclone_cache", "skbuff_small_head")
+
+
+def threads(target: Target) -> list[str]:
+    """Names of the kernel threads that belong to the driver."""
+    names = target.run("cat /proc/[0-9]*/comm 2>/dev/null", check=False).lines()
+    return [name for name in names if re.search(r"esp|spi\d+\.\d", name)]
+
+
+def buffers(target: Target) -> int:
+    """Active socket buffers, after what is only waiting to be freed is freed."""
+    target.run(
+        "echo 3 >/proc/sys/vm/drop_caches; for f in /sys/kernel/slab/skbuff*/shrink; do echo 1 >$f; done"
+    )
+    counts = {
+        line.split()[0]: int(line.split()[1])
+        for line in target.read_file("/proc/slabinfo").decode().splitlines()[2:]
+    }
+    return sum(counts.get(name, 0) for name in CACHES)
+
+
+def free_memory(target: Target) -> int:
+    """Unreclaimable slab memory, KiB."""
+    text = target.read_file("/proc/meminfo").decode()
+    found = re.search(r"SUnreclaim: +(\d+) kB", text)
+    assert found is not None
+    return int(found[1])
+
+
+def one_round(wlan: Wifi) -> None:
+    wlan.load()
+    wlan.up()
+    wlan.connect(scenario.SSID)
+    wlan.lease()
+    assert traffic.ping(wlan.target, count=3, interval=0.05).received == 3
+    wlan.unload()
+
+
+def test_twenty_times_load_associate_ping_unload(wlan: Wifi, esp: Coprocessor) -> None:
+    target = wlan.target
+    idle = [name for name in threads(target) if not re.search(r"spi0\.0|esp_hosted", name)]
+    wlan.unload()
+    for _ in range(WARM_UP):
+        one_round(wlan)
+    memory, skbs = free_memory(target), buffers(target)
+    for _ in range(ROUNDS):
+        one_round(wlan)
+    assert sorted(threads(target)) == sorted(idle), "a thread stayed behind"
+    assert not target.run("ls /sys/class/net/wlan* /sys/class/ieee80211/*", check=False).ok
+    assert not target.run("grep spi0.0 /proc/interrupts", check=False).ok, "an interrupt stayed requested"
+    # Slabs are counted in pages of objects: a page of buffers may stay half full, twenty rounds may not add up.
+    assert buffers(target) - skbs < ROUNDS, "socket buffers were leaked"
+    assert free_memory(target) - memory < 16 * ROUNDS, "memory was leaked"
+    assert esp.counters["unarmed-transactions"] == 0
+
+
+def test_unbind_and_bind_in_the_middle_of_traffic(
+    connected: Wifi, server: IperfServer, esp: Coprocessor
+) -> None:
+    target, device = connected.target, connected.device()
+    for direction in ("up", "down"):
+        with IperfServer() as own:
+            job = target.spawn(
+                traffic.iperf_command(own.port, direction="up" if direction == "up" else "down", seconds=30)
+            )
+            before = connected.ip_link()["stats64"]["tx"]["packets"]
+            script = (f"until [ $(cat /sys/class/net/{connected.interface}/statistics/tx_packets) -gt {before + 50} ]; "
+                      "do sleep 0.05; done")  # fmt: skip
+            target.run(script, timeout=20)
+            connected.unbind(device)
+            assert not target.run(["ip", "link", "show", "dev", connected.interface], check=False).ok
+            connected.bind(device)
+            connected.wait_interface()
+            job.stop()
+        connected.up()
+        connected.connect(scenario.SSID)
+        connected.lease()
+        assert traffic.ping(target).received == 3
+    assert esp.state == "running"
+
+
+def test_unload_in_the_middle_of_a_scan(wlan: Wifi) -> None:
+    job = wlan.target.spawn(["iw", "dev", wlan.interface, "scan"])
+    wlan.target.run(f"until iw dev {wlan.interface} scan dump >/dev/null; do sleep 0.02; done")
+    wlan.unload()
+    job.wait(20, check=False)
+    assert not wlan.loaded()
+    wlan.load()
+    wlan.up()
+    assert wlan.scan()
+
+
+def test_down_in_the_middle_of_traffic(connected: Wifi) -> None:
+    with IperfServer() as own:
+        job = connected.target.spawn(traffic.iperf_command(own.port, seconds=30))
+        connected.target.run(f"until ss -tinH dst {traffic.HOST_FROM_GUEST} | grep -q bytes_acked:.....; do sleep 0.05; done",
+                             timeout=20)  # fmt: skip
+        connected.down()
+        job.stop()
+    assert "UP" not in connected.ip_link()["flags"]
+    connected.up()
+    connected.connect(scenario.SSID)
+    connected.lease()
+    assert traffic.ping(connected.target).received == 3
