@@ -20,6 +20,8 @@ from harness.errors import HarnessError
 
 TAIL_LINES = 15
 TAIL_COLUMNS = 240
+# Debian's default path for users lacks these, where depmod lives.
+SBIN = f"{os.pathsep}/usr/sbin{os.pathsep}/sbin"
 _running: set[subprocess.Popen[bytes]] = set()
 _running_lock = threading.Lock()
 _stopping = threading.Event()
@@ -127,7 +129,8 @@ def _process(
     if _stopping.is_set():
         raise KeyboardInterrupt
     environment = {**os.environ, "LC_ALL": "C.UTF-8", **(env or {})}
-    if shutil.which(words[0], path=environment.get("PATH")) is None:
+    environment["PATH"] = environment.get("PATH", os.defpath) + SBIN
+    if shutil.which(words[0], path=environment["PATH"]) is None:
         raise HarnessError(
             f"the command {words[0]!r} is not installed", hint="./inv doctor shows what is missing"
         )

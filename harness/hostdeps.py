@@ -15,8 +15,7 @@ from pathlib import Path
 from harness import commands, progress, settings
 from harness.errors import HarnessError
 
-# Debian's default path for users lacks these, where depmod lives.
-_SEARCH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+_SEARCH = os.environ.get("PATH", os.defpath) + commands.SBIN
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ def _debian(name: str, chosen: Row) -> Kernel:
     packages = [debian.Package(**package) for package in record["packages"]]
 
     def fetch(directory: Path) -> None:
+        hostdeps.require("rootfs")
         archive = debian.Archive(chosen.suite, chosen.arch)
         archive.download(packages, lambda files: _debian_unpack(files, release, directory))
 
@@ -206,7 +207,6 @@ def _debian_headers(archive: debian.Archive, image: debian.Package) -> list[debi
 
 def _debian_unpack(files: Iterable[Path], release: str, directory: Path) -> None:
     """Unpack image and headers, make the headers independent of where they are, index the modules."""
-    hostdeps.require("rootfs")
     for path in files:
         debian.extract(path, directory)
     (directory / "lib/modules" / release / "build").unlink(missing_ok=True)

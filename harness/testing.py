@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from harness import emulator, hostdeps, paths, progress
 from harness.paths import REPO
+from harness.prepare import prepare
 
 # Tells the tests which emulator to run.
 EMULATOR_VARIABLE = "ESP_HOSTED_QEMU"
@@ -26,11 +27,14 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     junit = paths.run_dir() / "junit.xml"
     environment = dict(os.environ)
     # The device's own tests run in an emulator without a guest. Unit tests alone do not wait minutes for one.
-    if EMULATOR_VARIABLE not in environment:
-        if not unit or both or emulator.ready():
-            environment[EMULATOR_VARIABLE] = str(emulator.build())
-        else:
-            progress.warn("the emulator is not built (./inv qemu): its own tests are skipped")
+    if guest or both:
+        program = prepare(kernel).qemu
+    else:
+        program = emulator.build() if emulator.ready() else None
+    if program:
+        environment.setdefault(EMULATOR_VARIABLE, str(program))
+    else:
+        progress.warn("the emulator is not built (./inv qemu): its own tests are skipped")
     if kernel:
         environment[KERNEL_VARIABLE] = kernel
     command = [sys.executable, "-m", "pytest", f"--junitxml={junit}", *arguments, *map(str, chosen)]
