@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import emulator, hostdeps, paths, progress
 from harness.paths import REPO
@@ -27,10 +28,11 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     junit = paths.run_dir() / "junit.xml"
     environment = dict(os.environ)
     # The device's own tests run in an emulator without a guest. Unit tests alone do not wait minutes for one.
+    program: Path | None = None
     if guest or both:
         program = prepare(kernel).qemu
-    else:
-        program = emulator.build() if emulator.ready() else None
+    elif emulator.ready():
+        program = emulator.build()
     if program:
         environment.setdefault(EMULATOR_VARIABLE, str(program))
     else:
