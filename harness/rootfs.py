@@ -79,8 +79,10 @@ MERGED = ("bin", "sbin", "lib", "lib64")
 # What tests use besides the board's own modules, where a kernel has it as a module.
 MODULES = ("cfg80211", "bluetooth", "af_packet", "ccm", "ctr", "cmac", "gcm", "veth", "bridge")
 SMALL_FILES = {
-    "etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
-    "etc/group": "root:x:0:\nnetdev:x:101:\nnogroup:x:65534:\n",
+    "etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
+    # Debian's tcpdump becomes this user once it has its socket.
+    "tcpdump:x:100:102::/nonexistent:/bin/false\n",
+    "etc/group": "root:x:0:\nnetdev:x:101:\ntcpdump:x:102:\nnogroup:x:65534:\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
     "etc/hostname": "esp-hosted\n",
     "etc/resolv.conf": "",
