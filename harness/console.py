@@ -169,6 +169,14 @@ class Console:
         self._drain(CRASH_SECONDS)
         raise GuestCrashError(f"the guest's kernel crashed during: {what}\n{reason}\n{self._quote(60)}")
 
+    def appears(self, pattern: str, timeout: float) -> bool:
+        """True if a regular expression appears within `timeout` seconds; no error if it does not."""
+        try:
+            self._child.expect(pattern, timeout=timeout)
+        except (pexpect.TIMEOUT, pexpect.EOF, OSError):
+            return False
+        return True
+
     def _drain(self, seconds: float) -> None:
         """Read what still comes, until the line is quiet for a second, ends, or `seconds` are over."""
         deadline = time.monotonic() + seconds

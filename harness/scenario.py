@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The machine that demo, boot and the tests share: one co-processor, an access point to the host, one far away."""
+"""The machine that demo, boot and tests share: a co-processor, an access point to the host, one far away."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ Command = str | Sequence[str]
 READY = "esp-hosted guest ready"
 BOOT_SECONDS = 120.0
 TIMEOUT = 30.0
+# How long a kernel that lives may take to answer a SysRq key.
+SYSRQ_SECONDS = 2.0
 # A crash ends the guest at once: what follows an Oops proves nothing.
 TEST_KERNEL_WORDS = ("oops=panic", "panic=-1")
 
@@ -291,9 +293,15 @@ class QemuTarget(Target):
     def _show_hang(self) -> None:
         """Have a hanging guest print its blocked tasks and what its CPUs do."""
         with suppress(MonitorError, OSError):
-            for key in ("9", "w", "l"):
+            for key, title in (
+                ("9", "Changing Loglevel"),
+                ("w", "Show Blocked State"),
+                ("l", "Show backtrace"),
+            ):
+                # The UART remembers one break only: wait until it was taken.
                 self.machine.send_break()
                 self.machine.console.send(key.encode())
+                self.console.appears(title, SYSRQ_SECONDS)
 
     def usable(self) -> bool:
         return self._lost is None and self.machine.running()

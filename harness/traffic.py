@@ -121,7 +121,7 @@ def ping(
 
 @dataclass(frozen=True)
 class Iperf:
-    """One iperf3 run. Bits a second are payload (above TCP or UDP), by the clock of the target: a guest's second
+    """One iperf3 run. Bits a second are payload (above TCP or UDP), by the target's clock: a guest's second
     may be longer than the host's."""
 
     protocol: Literal["tcp", "udp"]

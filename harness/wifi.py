@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import HarnessError
 from harness.target import Target
@@ -186,6 +186,13 @@ class Wifi:
         )
         if not self.target.run(script, timeout=timeout, check=False).ok:
             raise WifiError(f"{self.interface}: carrier not {'on' if on else 'off'} within {timeout:g} s")
+
+    def wait_packets(self, way: Literal["tx", "rx"], count: int, timeout: float = 30.0) -> None:
+        """Wait until the interface has sent or received `count` packets more than now."""
+        file = f"/sys/class/net/{self.interface}/statistics/{way}_packets"
+        script = f'end=$(($(cat {file}) + {count})); until [ "$(cat {file})" -ge $end ]; do sleep 0.02; done'
+        if not self.target.run(script, timeout=timeout, check=False).ok:
+            raise WifiError(f"{self.interface}: not {count} packets more ({way}) within {timeout:g} s")
 
     def ethtool(self, option: str | None = None) -> dict[str, str]:
         """What `ethtool [OPTION] INTERFACE` prints, by name."""

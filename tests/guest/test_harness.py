@@ -11,7 +11,7 @@ from harness import console, paths, qemu, scenario, target
 from harness.console import GuestCrashError, GuestHangError
 from harness.klog import KernelLog
 from harness.prepare import Prepared
-from harness.target import CommandTimeoutError, QemuTarget, TEST_KERNEL_WORDS
+from harness.target import TEST_KERNEL_WORDS, CommandTimeoutError, QemuTarget
 from tests.unit.processes import ended
 
 
@@ -34,7 +34,7 @@ def test_warning_slow_command_and_crash(victim: QemuTarget) -> None:
         victim.run("sleep 60", timeout=1)
     assert victim.run(["echo", "alive"]).stdout == "alive\n"
 
-    with pytest.raises(GuestCrashError, match="Kernel panic - not syncing: sysrq triggered crash") as caught:
+    with pytest.raises(GuestCrashError, match=r"Kernel panic - not syncing: sysrq triggered crash") as caught:
         victim.run("echo c >/proc/sysrq-trigger")
     assert "Call trace:" in str(caught.value) and caught.value.log == victim.machine.console_log
     assert not victim.usable()
@@ -47,7 +47,7 @@ def test_hang_shows_where_and_leaves_nothing_running(
 ) -> None:
     monkeypatch.setattr(console, "MARGIN", 3.0)
     # The console's shell stops; the kernel lives on and answers a break on the line.
-    with pytest.raises(GuestHangError, match="no answer within .* to: kill -STOP") as caught:
+    with pytest.raises(GuestHangError, match=r"no answer within .* to: kill -STOP") as caught:
         victim.run("kill -STOP $(cut -d' ' -f4 /proc/$$/stat)", timeout=1)
     assert "sysrq: Show Blocked State" in victim.console.since(0)
     assert "sysrq" in str(caught.value)

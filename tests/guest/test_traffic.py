@@ -86,8 +86,8 @@ def test_gentle_udp_loses_nothing(connected: Wifi, server: IperfServer, directio
 
 def test_socket_information_during_a_transfer(connected: Wifi, server: IperfServer) -> None:
     job = connected.target.spawn(traffic.iperf_command(server.port, seconds=4))
-    script = f"until ss -tinH dst {traffic.HOST_FROM_GUEST} | grep -q bytes_acked:....; do sleep 0.05; done; ss -tin"
-    text = connected.target.run(script, timeout=20).stdout
+    connected.wait_packets("tx", 50)
+    text = connected.target.run(["ss", "-tin", "dst", traffic.HOST_FROM_GUEST]).stdout
     job.wait(40)
     assert re.search(r"\bcwnd:\d+", text) and re.search(r"\brtt:[\d.]+/", text)
 
