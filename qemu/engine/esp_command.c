@@ -47,7 +47,7 @@ void esp_respond(struct esp_engine *e, const struct request *r,
     esp_history_add(e, HIST_RESPONSE, r->code, r->if_type, status, len,
                     esp_is_g2(e) ? r->seq : 0);
     esp_trace(e, ESP_TRACE_RESPONSE, r->code, status, len);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_response(e, slot);
 }
 
 void esp_answer(struct esp_engine *e, const struct command *c,
@@ -761,6 +761,7 @@ void esp_command(struct esp_engine *e, const struct header *h,
      */
     uint8_t payload[ESP_TRANSACTION_SIZE + 128];
     struct command c = { .p = payload, .len = h->len };
+    uint64_t reason;
 
     if (h->len < CMD_HDR) {
         esp_count(e, CNT_COMMANDS_SHORT);
@@ -774,6 +775,13 @@ void esp_command(struct esp_engine *e, const struct header *h,
     esp_history_add(e, HIST_COMMAND, c.req.code, h->if_type, 0, h->len,
                     c.req.seq);
     esp_trace(e, ESP_TRACE_COMMAND, c.req.code, h->len, c.req.seq);
+    if (esp_fault(e, FAULT_CRASH_IN_COMMAND, c.req.code, &reason)) {
+        esp_restart(e, (uint32_t)reason);
+        return;
+    }
+    if (esp_fault(e, FAULT_COMMAND_SILENT, c.req.code, NULL)) {
+        return;
+    }
 
     if (!known(e, c.req.code)) {
         esp_count(e, CNT_COMMANDS_UNKNOWN);

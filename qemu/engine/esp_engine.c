@@ -79,6 +79,8 @@ void esp_set_line(struct esp_engine *e, enum esp_line line, bool level)
 {
     enum counter c;
 
+    e->p.wanted[line] = level;
+    level = esp_fault_line(e, line, level);
     if (e->p.line[line] == level) {
         return;
     }
@@ -145,6 +147,7 @@ void esp_wipe(struct esp_engine *e)
     }
     s->rx_held = NO_FRAME;
     s->sender_held = NO_FRAME;
+    s->late_response = NO_FRAME;
     s->generation = (uint8_t)e->cfg.generation;
     s->reset_reason = e->cfg.reset_reason;
     s->tx_power = 80;
@@ -155,10 +158,16 @@ void esp_wipe(struct esp_engine *e)
 static void start_boot(struct esp_engine *e, uint64_t delay, uint32_t reason)
 {
     int64_t now = esp_now(e);
+    uint64_t arg;
 
     e->s.reset_reason = reason;
     e->s.boot_time = now;
-    esp_schedule(e, TIMER_BOOT, now + (int64_t)delay);
+    if (esp_fault(e, FAULT_BOOT_LATE, 0, &arg)) {
+        delay += arg;
+    }
+    if (!esp_fault(e, FAULT_BOOT_MISSING, 0, NULL)) {
+        esp_schedule(e, TIMER_BOOT, now + (int64_t)delay);
+    }
     esp_set_state(e, ESP_STATE_BOOTING);
 }
 
@@ -241,6 +250,11 @@ static void (*const handlers[TIMER_COUNT])(struct esp_engine *e) = {
     [TIMER_BEACON] = esp_radio_beacon_check,
     [TIMER_RAW_TP] = esp_command_raw_tp,
     [TIMER_RESTART] = firmware_restart,
+    [TIMER_FAULT] = esp_fault_timer,
+    [TIMER_HANDSHAKE_LATE] = esp_link_handshake_late,
+    [TIMER_DATA_READY_LATE] = esp_link_data_ready_late,
+    [TIMER_GLITCH] = esp_link_glitch,
+    [TIMER_LATE_RESPONSE] = esp_fault_late_response,
 };
 
 void esp_engine_timer(struct esp_engine *e)

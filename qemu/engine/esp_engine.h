@@ -16,6 +16,8 @@
  *   esp_engine_transfer()   never      never       never
  *   esp_engine_timer()      yes        yes         yes
  *   esp_engine_load()       no         yes         no
+ *   esp_engine_fault_arm(),
+ *   _disarm()               no         yes         no
  *   esp_ap_receive(), ...   no         yes         no
  *   everything else         no         no          no
  *
@@ -162,6 +164,7 @@ enum esp_trace {
     ESP_TRACE_RESPONSE,         /* code, status, data length */
     ESP_TRACE_EVENT,            /* code, status, payload length */
     ESP_TRACE_BLOCKED,          /* 1 receive queue full, 0 drained */
+    ESP_TRACE_FAULT,            /* fault index, argument, times left */
     ESP_TRACE_COUNT
 };
 
@@ -298,6 +301,37 @@ size_t esp_engine_history_json(const struct esp_engine *engine,
  */
 size_t esp_engine_last_frame(const struct esp_engine *engine,
                              enum esp_direction dir, const uint8_t **data);
+
+/*
+ * Faults. Each has a stable name and an index 0..count-1; esp_faults.h
+ * lists them. An armed fault fires when its occasion comes: as often as
+ * count says (0: without end), each time with the given probability from
+ * the engine's seeded generator. Arming again replaces. Some act at once
+ * (crash, hang, stuck lines): within the next esp_engine_timer(), which is
+ * asked for through set_timer. They survive resets and are saved.
+ */
+struct esp_fault_arming {
+    uint32_t count;             /* 0: until disarmed */
+    uint32_t probability_ppm;   /* 1..1000000 */
+    uint32_t match;             /* ESP_AUTO: any; else see the fault */
+    uint64_t arg;               /* ESP_AUTO64: the fault's default */
+};
+
+unsigned esp_fault_count(void);
+const char *esp_fault_name(unsigned index);
+/* A sentence for people: what it does, what match and arg mean. */
+const char *esp_fault_help(unsigned index);
+/* Index, or -1 for an unknown name. */
+int esp_fault_by_name(const char *name);
+/* False, nothing changed, a sentence in @err: index or probability bad. */
+bool esp_engine_fault_arm(struct esp_engine *engine, unsigned index,
+                          const struct esp_fault_arming *how,
+                          char *err, size_t errlen);
+void esp_engine_fault_disarm(struct esp_engine *engine, unsigned index);
+bool esp_engine_fault_armed(const struct esp_engine *engine, unsigned index);
+/* How often it has fired since esp_engine_new(). */
+uint64_t esp_engine_fault_fired(const struct esp_engine *engine,
+                                unsigned index);
 
 /*
  * Saved state: versioned, little-endian, without pointers; covers queues,

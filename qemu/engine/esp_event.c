@@ -69,7 +69,7 @@ void esp_event_scan(struct esp_engine *e, const struct frame *f)
     put16(p + 24, (uint16_t)n);
     memcpy(p + 28, f->data + WLAN_HDR, n);
     esp_count(e, CNT_EVENTS_SCAN);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }
 
 void esp_event_scan_done(struct esp_engine *e)
@@ -78,7 +78,7 @@ void esp_event_scan_done(struct esp_engine *e)
 
     if (event_new(e, &slot, IF_STA, EVENT_SCAN, 0, 0, 4)) {
         esp_count(e, CNT_EVENTS_SCAN_DONE);
-        esp_frame_send(e, slot, PRIO_HIGH);
+        esp_fault_event(e, slot);
     }
 }
 
@@ -108,7 +108,7 @@ void esp_event_auth(struct esp_engine *e, const struct frame *f)
     put16(p + 26, seq);
     put_frame(e, p + 28, f);
     esp_count(e, CNT_EVENTS_AUTH);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }
 
 void esp_event_assoc(struct esp_engine *e, const struct frame *f)
@@ -134,7 +134,7 @@ void esp_event_assoc(struct esp_engine *e, const struct frame *f)
     put64(p + at + 6, local_tsf(e));
     put_frame(e, p + at + 14, f);
     esp_count(e, CNT_EVENTS_ASSOC);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }
 
 /* @f: KIND_DISCONNECT, laid out by esp_radio_disconnect() */
@@ -155,7 +155,7 @@ void esp_event_disconnect(struct esp_engine *e, const struct frame *f)
         put16(p + 44, f->seq);
     }
     esp_count(e, CNT_EVENTS_DISCONNECT);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }
 
 #define NOISE_DBM               (-96)
@@ -176,7 +176,7 @@ void esp_event_ap_mgmt(struct esp_engine *e, const struct frame *f)
     put32(p + 16, f->len);
     memcpy(p + 20, f->data, f->len);
     esp_count(e, CNT_EVENTS_AP_MGMT);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }
 
 /* G2: what became of a marked MGMT_TX, protocol-g2.md 6.2 */
@@ -195,5 +195,5 @@ void esp_event_tx_status(struct esp_engine *e, const struct frame *f,
     p[16] = f->arg;
     memcpy(p + 20, f->data, f->len);
     esp_count(e, CNT_EVENTS_TX_STATUS);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_event(e, slot);
 }

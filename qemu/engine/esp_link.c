@@ -73,21 +73,78 @@ static void load_dummy(struct esp_engine *e)
     e->s.armed_len = 0;
 }
 
+/* A frame that a fault loses, repeats or delays; NO_FRAME: none left. */
+static uint16_t next_frame(struct esp_engine *e, bool *again)
+{
+    struct queue *q = e->s.tx_queue;
+    uint16_t slot = peek_by_prio(q);
+    uint8_t type;
+
+    *again = false;
+    if (slot == NO_FRAME) {
+        return NO_FRAME;
+    }
+    type = e->frame[slot].data[2];
+    slot = pop_by_prio(q);
+    if (esp_fault(e, FAULT_FRAME_LOST, type, NULL)) {
+        esp_frame_free(e, slot);
+        return NO_FRAME;
+    }
+    q = &e->s.tx_queue[prio_of(e->frame[slot].if_type)];
+    if (q->count && esp_fault(e, FAULT_FRAME_REORDERED, type, NULL)) {
+        uint16_t second = esp_queue_pop(q);
+
+        esp_queue_push_front(q, slot);
+        slot = second;
+    }
+    *again = esp_fault(e, FAULT_FRAME_DUPLICATED, type, NULL);
+    return slot;
+}
+
+static void raise_data_ready(struct esp_engine *e)
+{
+    uint64_t arg;
+
+    if (esp_fault(e, FAULT_DR_LOST, 0, NULL)) {
+        return;
+    }
+    if (esp_fault(e, FAULT_DR_LATE, 0, &arg)) {
+        esp_schedule(e, TIMER_DATA_READY_LATE, esp_now(e) + (int64_t)arg);
+        return;
+    }
+    esp_set_line(e, ESP_LINE_DATA_READY, true);
+}
+
+void esp_link_data_ready_late(struct esp_engine *e)
+{
+    esp_set_line(e, ESP_LINE_DATA_READY, true);
+}
+
 /* A: one frame by priority, or the dummy and data-ready low. */
 static void fetch(struct esp_engine *e)
 {
     struct volatile_state *s = &e->s;
-    uint16_t slot = pop_by_prio(s->tx_queue);
+    bool again;
+    uint16_t slot = next_frame(e, &again);
 
     if (slot == NO_FRAME) {
-        esp_set_line(e, ESP_LINE_DATA_READY, false);
+        if (peek_by_prio(s->tx_queue) == NO_FRAME &&
+            !esp_fault(e, FAULT_DR_SPURIOUS, 0, NULL)) {
+            esp_set_line(e, ESP_LINE_DATA_READY, false);
+        }
         load_dummy(e);
         return;
     }
     load_frame(e, e->frame[slot].data, e->frame[slot].len, false);
-    esp_frame_free(e, slot);
+    if (again) {
+        esp_queue_push_front(&s->tx_queue[prio_of(e->frame[slot].if_type)],
+                             slot);
+    } else {
+        esp_frame_free(e, slot);
+    }
+    esp_fault_frame(e);
     if (esp_is_g2(e)) {
-        esp_set_line(e, ESP_LINE_DATA_READY, true);
+        raise_data_ready(e);
     }
     if (s->sender_held != NO_FRAME) {
         esp_schedule(e, TIMER_SENDER, esp_now(e));
@@ -98,6 +155,7 @@ static void fetch(struct esp_engine *e)
 static void arm(struct esp_engine *e)
 {
     struct volatile_state *s = &e->s;
+    uint64_t arg;
 
     memset(s->mosi, 0, sizeof(s->mosi));
     s->pos = 0;
@@ -108,7 +166,35 @@ static void arm(struct esp_engine *e)
      */
     s->active = e->cfg.complete_on_count && !e->p.line[ESP_LINE_CS];
     esp_trace(e, ESP_TRACE_ARM, s->armed_len, s->miso[0] & 0x0f, s->miso[2]);
-    esp_set_line(e, ESP_LINE_HANDSHAKE, true);
+    esp_cancel(e, TIMER_GLITCH);
+    if (esp_fault(e, FAULT_HS_LOST, 0, NULL)) {
+        esp_set_line(e, ESP_LINE_HANDSHAKE, false);
+    } else if (esp_fault(e, FAULT_HS_LATE, 0, &arg)) {
+        esp_schedule(e, TIMER_HANDSHAKE_LATE, esp_now(e) + (int64_t)arg);
+    } else {
+        esp_set_line(e, ESP_LINE_HANDSHAKE, true);
+    }
+}
+
+void esp_link_handshake_late(struct esp_engine *e)
+{
+    if (e->s.armed) {
+        esp_set_line(e, ESP_LINE_HANDSHAKE, true);
+    }
+}
+
+/* Handshake high although nothing is armed, and low again. */
+void esp_link_glitch(struct esp_engine *e)
+{
+    bool level = !e->p.wanted[ESP_LINE_HANDSHAKE];
+
+    if (e->s.armed) {
+        return;
+    }
+    esp_set_line(e, ESP_LINE_HANDSHAKE, level);
+    if (level) {
+        esp_schedule(e, TIMER_GLITCH, esp_now(e) + (int64_t)e->s.glitch_ns);
+    }
 }
 
 void esp_link_boot(struct esp_engine *e)
@@ -122,8 +208,17 @@ void esp_link_boot(struct esp_engine *e)
     esp_trace(e, ESP_TRACE_BOOT, e->p.counter[CNT_BOOTS], 0, 0);
     esp_set_state(e, ESP_STATE_RUNNING);
     len = esp_boot_event(e, frame);
+    esp_fault_boot_event(e, frame, len);
+    if (esp_fault(e, FAULT_BOOT_TWICE, 0, NULL)) {
+        uint16_t slot = esp_frame_alloc(e);
+
+        e->frame[slot].if_type = IF_INTERNAL;
+        e->frame[slot].len = (uint16_t)len;
+        memcpy(e->frame[slot].data, frame, len);
+        esp_queue_push(&s->tx_queue[PRIO_HIGH], slot);
+    }
     esp_history_add(e, HIST_BOOT, 1, IF_INTERNAL, 0, len - HDR_LEN, 0);
-    esp_set_line(e, ESP_LINE_DATA_READY, true);
+    raise_data_ready(e);
     load_frame(e, frame, len, true);
     arm(e);
 }
@@ -164,6 +259,16 @@ static void post_process(struct esp_engine *e)
 
 void esp_link_rearm(struct esp_engine *e)
 {
+    uint64_t reason;
+
+    if (esp_fault_countdown(e, &reason)) {
+        esp_restart(e, (uint32_t)reason);
+        return;
+    }
+    if (esp_fault(e, FAULT_ARM_FAILED, 0, NULL)) {
+        esp_fault_arm_failed(e);
+        return;
+    }
     fetch(e);
     arm(e);
     if (e->s.rx_done) {
@@ -272,6 +377,10 @@ static void complete(struct esp_engine *e, bool cs_high)
     free_at += (int64_t)e->cfg.turnaround_ns;
     if (free_at < low_at) {
         free_at = low_at;
+    }
+    if (esp_fault(e, FAULT_HS_SPURIOUS, 0, &s->glitch_ns)) {
+        esp_schedule(e, TIMER_GLITCH,
+                     low_at + (int64_t)e->cfg.turnaround_ns / 2);
     }
     if (s->rx_held != NO_FRAME) {
         /* Blocked since the last one: 1.5 */
@@ -397,7 +506,7 @@ void esp_link_sender(struct esp_engine *e)
         }
         esp_queue_push(q, s->sender_held);
         s->sender_held = NO_FRAME;
-        esp_set_line(e, ESP_LINE_DATA_READY, true);
+        raise_data_ready(e);
     }
 
     /* Room in the producer queues wakes whoever blocked on them. */

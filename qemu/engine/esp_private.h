@@ -78,6 +78,13 @@ enum counter {
     CNT_COUNT
 };
 
+enum fault_id {
+#define X(id, name, arg, help) FAULT_##id,
+#include "esp_faults.h"
+#undef X
+    FAULT_COUNT
+};
+
 /* Frames: one pool, queues hold indices into it. */
 #define POOL_SIZE               560
 #define QUEUE_MAX               256
@@ -129,6 +136,11 @@ enum timer_id {
     TIMER_BEACON,
     TIMER_RAW_TP,
     TIMER_RESTART,
+    TIMER_FAULT,
+    TIMER_HANDSHAKE_LATE,
+    TIMER_DATA_READY_LATE,
+    TIMER_GLITCH,
+    TIMER_LATE_RESPONSE,
     TIMER_COUNT
 };
 
@@ -247,6 +259,15 @@ enum { HIST_COMMAND, HIST_RESPONSE, HIST_EVENT, HIST_BOOT, HIST_RESET,
 
 #define HISTORY_SIZE            128
 
+struct fault {
+    bool armed;
+    uint32_t remaining;         /* 0: without end */
+    uint32_t ppm;
+    uint32_t match;
+    uint64_t arg;
+    uint64_t fired;
+};
+
 /* Everything that a reset wipes. No pointers. */
 struct volatile_state {
     int64_t due[TIMER_COUNT];
@@ -265,6 +286,7 @@ struct volatile_state {
     uint16_t armed_len;         /* real frame bytes in miso, 0: dummy */
     uint32_t unarmed_bytes;
     int64_t cs_fall;
+    uint64_t glitch_ns;
     uint8_t miso[ESP_TRANSACTION_SIZE];
     uint8_t mosi[ESP_TRANSACTION_SIZE];
     uint8_t rx[ESP_TRANSACTION_SIZE];
@@ -277,6 +299,7 @@ struct volatile_state {
     struct queue air_data;
     uint16_t rx_held;           /* post-processing task blocked with it */
     uint16_t sender_held;       /* sender task blocked with it */
+    uint16_t late_response;     /* a fault keeps it back */
     int64_t air_busy;           /* until then frames to us occupy the air */
 
     /* Firmware */
@@ -312,6 +335,8 @@ struct volatile_state {
 struct persistent_state {
     uint8_t state;              /* enum esp_state */
     bool line[ESP_LINE_COUNT];
+    bool wanted[ESP_LINE_COUNT];    /* without stuck lines */
+    struct fault fault[FAULT_COUNT];
     uint64_t random;
     uint64_t counter[CNT_COUNT];
     uint64_t history_number;
@@ -468,6 +493,7 @@ void esp_pool_init(struct esp_engine *e);
 uint16_t esp_frame_alloc(struct esp_engine *e);
 void esp_frame_free(struct esp_engine *e, uint16_t slot);
 void esp_queue_push(struct queue *q, uint16_t slot);
+void esp_queue_push_front(struct queue *q, uint16_t slot);
 uint16_t esp_queue_pop(struct queue *q);
 uint16_t esp_queue_peek(const struct queue *q);
 /* By due time, behind equal ones. */
@@ -505,6 +531,9 @@ size_t esp_boot_event(struct esp_engine *e, uint8_t *frame);
 /* esp_link.c */
 void esp_link_boot(struct esp_engine *e);
 void esp_link_rearm(struct esp_engine *e);
+void esp_link_handshake_late(struct esp_engine *e);
+void esp_link_data_ready_late(struct esp_engine *e);
+void esp_link_glitch(struct esp_engine *e);
 void esp_link_count_done(struct esp_engine *e);
 void esp_link_sender(struct esp_engine *e);
 void esp_link_consumer(struct esp_engine *e);
@@ -605,6 +634,23 @@ void esp_air_ap_data(struct esp_engine *e, const struct esp_engine *from,
 /* Is the access point there? Fills in its signal. */
 bool esp_air_find(struct esp_engine *e, const uint8_t *bssid,
                   uint8_t channel, int8_t *rssi);
+
+/* esp_fault.c */
+/* Does it fire for this subject (code, type) now? Fills in its argument. */
+bool esp_fault(struct esp_engine *e, unsigned index, uint32_t subject,
+               uint64_t *arg);
+/* The level a line really takes. */
+bool esp_fault_line(const struct esp_engine *e, enum esp_line line,
+                    bool level);
+bool esp_fault_countdown(struct esp_engine *e, uint64_t *arg);
+void esp_fault_timer(struct esp_engine *e);
+void esp_fault_arm_failed(struct esp_engine *e);
+void esp_fault_frame(struct esp_engine *e);
+void esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len);
+/* Send an answer or event, with what is armed for it. */
+void esp_fault_response(struct esp_engine *e, uint16_t slot);
+void esp_fault_late_response(struct esp_engine *e);
+void esp_fault_event(struct esp_engine *e, uint16_t slot);
 
 /* esp_history.c */
 void esp_history_add(struct esp_engine *e, uint8_t what, uint8_t code,

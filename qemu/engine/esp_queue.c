@@ -37,6 +37,13 @@ void esp_queue_push(struct queue *q, uint16_t slot)
     q->slot[(q->head + q->count++) % QUEUE_MAX] = slot;
 }
 
+void esp_queue_push_front(struct queue *q, uint16_t slot)
+{
+    q->head = (uint16_t)((q->head + QUEUE_MAX - 1) % QUEUE_MAX);
+    q->slot[q->head] = slot;
+    q->count++;
+}
+
 uint16_t esp_queue_pop(struct queue *q)
 {
     uint16_t slot = q->slot[q->head];

@@ -85,6 +85,9 @@ bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
         .rssi = rssi,
     };
 
+    if (esp_fault(e, FAULT_RADIO_MGMT_LOST, frame[0] >> 4, NULL)) {
+        return false;
+    }
     return inbox_add(e, &meta, frame, len);
 }
 
@@ -106,6 +109,7 @@ bool esp_radio_receive_data(struct esp_engine *e, uint8_t if_type,
 {
     struct volatile_state *s = &e->s;
     int64_t now = esp_now(e);
+    uint64_t delay;
     uint16_t slot;
     struct frame *f;
 
@@ -113,14 +117,21 @@ bool esp_radio_receive_data(struct esp_engine *e, uint8_t if_type,
         esp_count(e, CNT_RADIO_DROP_FULL);
         return false;
     }
+    if (esp_fault(e, FAULT_RADIO_RX_LOST, 0, NULL)) {
+        /* Sent, and not heard */
+        return true;
+    }
+    if (s->air_busy < now) {
+        s->air_busy = now;
+    }
+    if (esp_fault(e, FAULT_RADIO_DELAY, 0, &delay)) {
+        s->air_busy += (int64_t)delay;
+    }
     slot = esp_frame_alloc(e);
     if (slot == NO_FRAME) {
         return false;
     }
     esp_enter(e);
-    if (s->air_busy < now) {
-        s->air_busy = now;
-    }
     s->air_busy += esp_radio_airtime(e, len);
     f = &e->frame[slot];
     f->kind = KIND_ETHERNET;
@@ -613,6 +624,8 @@ int64_t esp_radio_transmit(struct esp_engine *e, uint8_t if_type,
         return 0;
     }
     esp_count(e, CNT_RADIO_TX_DATA);
-    esp_air_data(e, sta->bssid, eth, len);
+    if (!esp_fault(e, FAULT_RADIO_TX_LOST, 0, NULL)) {
+        esp_air_data(e, sta->bssid, eth, len);
+    }
     return esp_radio_airtime(e, len);
 }

@@ -301,6 +301,7 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     limit(w, s->armed_len, ESP_TRANSACTION_SIZE, "too many bytes armed");
     V(s->unarmed_bytes);
     V(s->cs_fall);
+    V(s->glitch_ns);
     BYTES(s->miso);
     BYTES(s->mosi);
     BYTES(s->rx);
@@ -314,6 +315,7 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     visit_queue(w, e, &s->air_data, QUEUE_MAX, DATA_BOX);
     visit_held(w, e, &s->rx_held, FROM_HOST);
     visit_held(w, e, &s->sender_held, TO_HOST);
+    visit_held(w, e, &s->late_response, TO_HOST);
     V(s->air_busy);
 }
 
@@ -350,11 +352,25 @@ static void visit_firmware(struct walk *w, struct volatile_state *s)
 static void visit_persistent(struct walk *w, struct persistent_state *p)
 {
     uint16_t counters = CNT_COUNT;
+    uint16_t faults = FAULT_COUNT;
 
     V(p->state);
     limit(w, p->state, ESP_STATE_COUNT - 1, "no such state");
     for (unsigned i = 0; i < ESP_LINE_COUNT; i++) {
         V(p->line[i]);
+        V(p->wanted[i]);
+    }
+    V(faults);
+    limit(w, faults != FAULT_COUNT, 0, "saved by another version");
+    for (unsigned i = 0; i < FAULT_COUNT; i++) {
+        struct fault *f = &p->fault[i];
+
+        V(f->armed);
+        V(f->remaining);
+        V(f->ppm);
+        V(f->match);
+        V(f->arg);
+        V(f->fired);
     }
     V(p->random);
     V(counters);

@@ -359,7 +359,7 @@ static void tx_respond(struct esp_engine *e, uint8_t if_type, uint8_t status,
     esp_history_add(e, HIST_RESPONSE, CMD_MGMT_TX, if_type, status,
                     CMD_HDR + head + len, g2 ? seq : 0);
     esp_trace(e, ESP_TRACE_RESPONSE, CMD_MGMT_TX, status, len);
-    esp_frame_send(e, slot, PRIO_HIGH);
+    esp_fault_response(e, slot);
 }
 
 void esp_softap_tx_done(struct esp_engine *e, const struct frame *f)
