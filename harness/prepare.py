@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import boards, commands, devicetree, emulator, hostdeps, kernels, module, rootfs
+from harness import boards, commands, devicetree, emulator, hostdeps, kernels, module, qemu, rootfs
 from harness.boards import Board
 from harness.kernels import Kernel
 
@@ -55,10 +56,11 @@ def prepare(kernel: str | None = None, board: str | None = None) -> Prepared:
         dtb = timed("devicetree", devicetree.merge, found, chosen)
         return found, ko, dtb, timed("guest", rootfs.build, found, chosen, [ko])
 
-    # One package manager at a time, before anything runs beside it.
-    emulator.require_packages()
+    if not _own_emulator():
+        # One package manager at a time, before anything runs beside it.
+        emulator.require_packages()
     with ThreadPoolExecutor(2) as pool:
-        built: list[Future[Any]] = [pool.submit(timed, "emulator", emulator.build), pool.submit(guest)]
+        built: list[Future[Any]] = [pool.submit(timed, "emulator", _emulator), pool.submit(guest)]
         try:
             done, _ = wait(built, return_when=FIRST_EXCEPTION)
             for future in done:
@@ -68,6 +70,15 @@ def prepare(kernel: str | None = None, board: str | None = None) -> Prepared:
             pool.shutdown(wait=True)
             commands.resume()
             raise
-    qemu: Path = built[0].result()
+    program: Path = built[0].result()
     found, ko, dtb, initramfs = built[1].result()
-    return Prepared(found, chosen, ko, dtb, initramfs, qemu, seconds)
+    return Prepared(found, chosen, ko, dtb, initramfs, program, seconds)
+
+
+def _own_emulator() -> bool:
+    """True if the user has named a build of his own: it is used as it is, none is made."""
+    return bool(os.environ.get(qemu.OVERRIDE))
+
+
+def _emulator() -> Path:
+    return qemu.emulator() if _own_emulator() else emulator.build()

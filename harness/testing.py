@@ -9,12 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import emulator, hostdeps, paths, progress
+from harness import emulator, hostdeps, paths, progress, qemu
 from harness.paths import REPO
 from harness.prepare import prepare
 
-# Tells the tests which emulator to run.
-EMULATOR_VARIABLE = "ESP_HOSTED_QEMU"
 # Tells the guest tests which kernel to boot.
 KERNEL_VARIABLE = "ESP_HOSTED_KERNEL"
 
@@ -34,7 +32,7 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     elif emulator.ready():
         program = emulator.build()
     if program:
-        environment.setdefault(EMULATOR_VARIABLE, str(program))
+        environment.setdefault(qemu.OVERRIDE, str(program))
     else:
         progress.warn("the emulator is not built (./inv qemu): its own tests are skipped")
     if kernel:
