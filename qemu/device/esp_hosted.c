@@ -32,6 +32,8 @@ struct EspHostedState {
     /* What the user asked for, unset fields as esp_config_init() left. */
     struct esp_config cfg;
     bool seed_set;
+    /* Faults asked for before there was an engine to arm them in. */
+    EspHostedFaults *faults;
     char *spi;
     char *cs_gpio;
     char *handshake_gpio;
@@ -129,6 +131,9 @@ static void esp_hosted_trace(void *opaque, enum esp_trace id,
         break;
     case ESP_TRACE_BLOCKED:
         trace_esp_hosted_blocked(s->name, a);
+        break;
+    case ESP_TRACE_FAULT:
+        trace_esp_hosted_fault(s->name, esp_fault_name(a), b, c);
         break;
     case ESP_TRACE_COUNT:
         g_assert_not_reached();
@@ -480,6 +485,37 @@ static void esp_hosted_set_seed(Object *obj, Visitor *v, const char *name,
     }
 }
 
+static void esp_hosted_get_faults(Object *obj, Visitor *v, const char *name,
+                                  void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    if (!s->engine) {
+        error_setg(errp, "'%s' can be read once the device is realized",
+                   name);
+        return;
+    }
+    esp_hosted_faults_write(v, name, s->engine, errp);
+}
+
+static void esp_hosted_set_faults(Object *obj, Visitor *v, const char *name,
+                                  void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+    EspHostedFaults *faults = esp_hosted_faults_read(v, name, errp);
+
+    if (!faults) {
+        return;
+    }
+    if (s->engine) {
+        esp_hosted_faults_apply(faults, s->engine, errp);
+        g_free(faults);
+    } else {
+        g_free(s->faults);
+        s->faults = faults;
+    }
+}
+
 /* Properties: what a test reads */
 
 static bool esp_hosted_ready(EspHostedState *s, const char *name,
@@ -784,6 +820,9 @@ static void esp_hosted_realize(DeviceState *dev, Error **errp)
                    "short", ESP_AIR_MAX_RADIOS);
         goto put_air;
     }
+    if (s->faults && !esp_hosted_faults_apply(s->faults, s->engine, errp)) {
+        goto free_engine;
+    }
     s->ssi = esp_hosted_ssi_new(OBJECT(dev), bus, s->engine, errp);
     if (!s->ssi) {
         goto free_engine;
@@ -823,6 +862,7 @@ static void esp_hosted_finalize(Object *obj)
     /* Cannot be unplugged: there is nothing here of a realized device. */
     timer_free(s->timer);
     timer_free(s->release_timer);
+    g_free(s->faults);
     g_free(s->name);
 }
 
@@ -874,6 +914,11 @@ static void esp_hosted_add_settings(ObjectClass *oc)
 
 static void esp_hosted_add_views(ObjectClass *oc)
 {
+    object_class_property_add(oc, "faults", "dict", esp_hosted_get_faults,
+                              esp_hosted_set_faults, NULL, NULL);
+    object_class_property_set_description(oc, "faults",
+                                          "armed, and how often each has "
+                                          "fired");
     object_class_property_add(oc, "counters", "dict",
                               esp_hosted_get_counters, NULL, NULL, NULL);
     object_class_property_set_description(oc, "counters",

@@ -64,6 +64,18 @@ bool esp_hosted_pin_is_input(const EspHostedPin *pin);
 /* True if esp_hosted_pin_is_input() can tell for this kind of bank. */
 bool esp_hosted_pin_has_direction(const EspHostedPin *pin);
 
+/* A request to arm and disarm faults, checked. */
+typedef struct EspHostedFaults EspHostedFaults;
+
+/* Reads and checks a request; g_free() it. NULL with @errp set: bad. */
+EspHostedFaults *esp_hosted_faults_read(Visitor *v, const char *name,
+                                        Error **errp);
+bool esp_hosted_faults_apply(const EspHostedFaults *faults,
+                             struct esp_engine *engine, Error **errp);
+/* Writes what is armed and how often each fault has fired. */
+void esp_hosted_faults_write(Visitor *v, const char *name,
+                             const struct esp_engine *engine, Error **errp);
+
 /* Puts the SSI side of @engine on @bus, as child @name of @parent. */
 DeviceState *esp_hosted_ssi_new(Object *parent, SSIBus *bus,
                                 struct esp_engine *engine, Error **errp);

@@ -6,6 +6,7 @@ Time is the test's own: the virtual clock moves only by `Board.step`. Frames are
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -261,6 +262,13 @@ def board() -> Iterator[Board]:
         yield result
 
 
+@pytest.fixture(scope="module")
+def refusing_board() -> Iterator[Board]:
+    """One board for all the tests of what is refused: none of them changes anything."""
+    with running(coprocessor()) as result:
+        yield result
+
+
 def test_lines_are_low_until_the_boot_event(board: Board) -> None:
     board.setup()
     assert (board.esp.state, board.esp.lines.reset, board.esp.lines.cs) == ("booting", True, True)
@@ -378,11 +386,74 @@ def test_ceiling_follows_the_clock(board: Board) -> None:
         ("seed", 5, "command line only"),
     ],
 )
-def test_bad_values_are_refused_while_running(board: Board, name: str, value: object, text: str) -> None:
+def test_bad_values_are_refused_while_running(
+    refusing_board: Board, name: str, value: object, text: str
+) -> None:
+    board = refusing_board
     before = board.esp.get(name)
     with pytest.raises(MonitorError, match=text):
         board.esp.set(name, value)
     assert board.esp.get(name) == before
+
+
+def test_faults_are_armed_counted_and_disarmed(board: Board) -> None:
+    board.boot()
+    board.esp.set(
+        "faults", {"frame-checksum": {"match": EVENT}, "frame-zero": {"count": 2, "match": RESPONSE}}
+    )
+    board.transact()
+    board.step(5 * MS)
+    board.transact(INIT_IF)
+    board.step(5 * MS)
+    # Armed before the answer was there.
+    assert board.transact() == DUMMY
+    board.step(5 * MS)
+    assert board.transact() == bytes(TRANSACTION)
+    faults = board.esp.get("faults")
+    assert faults["frame-zero"] == {"armed": True, "fired": 1}
+    assert faults["frame-checksum"] == {"armed": True, "fired": 0}
+    board.esp.set("faults", {"all": {"armed": False}, "hang": {"armed": False}})
+    assert not any(fault["armed"] for fault in board.esp.get("faults").values())
+    board.step(5 * MS)
+    board.transact(GET_MAC)
+    assert board.next_frame()[: len(GET_MAC_OK)] == GET_MAC_OK
+
+
+def test_stuck_line_is_seen_by_the_guest(board: Board) -> None:
+    board.boot()
+    board.esp.set("faults", {"handshake-stuck-low": {}})
+    board.step(1 * MS)
+    assert not board.level(HANDSHAKE)
+    board.esp.set("faults", {"handshake-stuck-low": {"armed": False}})
+    board.step(1 * MS)
+    assert board.level(HANDSHAKE)
+
+
+@pytest.mark.parametrize(
+    ("faults", "text"),
+    [
+        ({"no-such-fault": {}}, "no-such-fault"),
+        ({"hang": {"often": 1}}, "often"),
+        ({"hang": {"probability-ppm": 0}}, "1 to 1000000"),
+        ({"hang": {"count": -1}}, "count"),
+        ({"all": {}}, "only be disarmed"),
+        ({"frame-zero": {}, "hang": 1}, "hang"),
+    ],
+)
+def test_bad_faults_change_nothing(refusing_board: Board, faults: dict[str, object], text: str) -> None:
+    board = refusing_board
+    with pytest.raises(MonitorError, match=text):
+        board.esp.set("faults", faults)
+    assert not any(fault["armed"] for fault in board.esp.get("faults").values())
+
+
+def test_faults_on_the_command_line() -> None:
+    values = {"driver": "esp-hosted", "id": "esp0", "boot-ns": BOOT_NS, **WIRING}
+    with running(json.dumps({**values, "faults": {"boot-missing": {"count": 1}}})) as board:
+        board.setup()
+        board.step(BOOT_NS + 5 * MS)
+        assert not board.level(HANDSHAKE) and not board.level(DATA_READY)
+        assert board.esp.get("faults")["boot-missing"] == {"armed": False, "fired": 1}
 
 
 def test_access_point_link_and_signal(board: Board) -> None:
