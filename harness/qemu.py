@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from harness import process
+from harness import namespaces, process
 from harness.boards import Board, Wiring
 from harness.errors import HarnessError
 from harness.qmp import Monitor, MonitorError
@@ -39,9 +39,11 @@ class UserNetwork:
 
 @dataclass(frozen=True)
 class TapNetwork:
-    """An existing tap device of the host. Needs the right to open it."""
+    """An existing tap device, of the host or of one of its network namespaces. Needs the right to open it."""
 
     interface: str
+    namespace: str | None = None
+    """QEMU runs in this network namespace."""
 
     def option(self, name: str) -> str:
         """The -netdev value."""
@@ -221,6 +223,17 @@ def interactive(config: MachineConfig, run_dir: Path) -> list[str]:
     return arguments(config, ("-serial", "mon:stdio"), ("-qmp", "unix:qmp.sock,server=on,wait=off"), run_dir)
 
 
+def prefix(config: MachineConfig) -> list[str]:
+    """What has to stand before QEMU's name to run it in the namespace of its tap device."""
+    spaces = {network.namespace for network in config.networks.values() if isinstance(network, TapNetwork)}
+    if len(spaces) > 1:
+        raise HarnessError(
+            f"the tap devices are in different namespaces: {spaces}", hint="QEMU runs in one only"
+        )
+    space = next(iter(spaces), None)
+    return namespaces.prefix(space) if space else []
+
+
 def emulator(built: Path | None = None) -> Path:
     """The emulator to run: the one in the environment's ESP_HOSTED_QEMU, else `built`."""
     own = os.environ.get(OVERRIDE)
@@ -263,6 +276,7 @@ class Machine:
                 end.setsockopt(socket.SOL_SOCKET, option, CONSOLE_BUFFER)
         # -nodefaults and explicit chardevs: nothing of this machine is shared with the terminal.
         command = [
+            *prefix(config),
             str(program),
             *arguments(
                 config,
@@ -308,7 +322,7 @@ class Machine:
         atexit.register(self.stop)
 
     def _write_script(self) -> None:
-        words = [str(self.program), *interactive(self.config, Path())]
+        words = [*prefix(self.config), str(self.program), *interactive(self.config, Path())]
         lines = " \\\n  ".join(shlex.join(pair) for pair in _pairs(words))
         script = self.run_dir / "cmdline.sh"
         script.write_text(

@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
-from harness.errors import HarnessError
 from harness.prepare import Prepared
 from harness.qemu import AccessPoint, Coprocessor, MachineConfig, Network, TapNetwork, UserNetwork
 
@@ -30,10 +25,10 @@ def machine(
     capture: bool = False,
     icount: str | None = None,
     gdb_port: int | None = None,
-    tap: str | None = None,
+    tap: TapNetwork | None = None,
 ) -> MachineConfig:
     """The machine; the options are those of MachineConfig, `tap` replaces QEMU's network by a tap device."""
-    network: Network = TapNetwork(tap) if tap else UserNetwork()
+    network: Network = tap or UserNetwork()
     return MachineConfig(
         prepared.board,
         prepared.kernel.image,
@@ -50,14 +45,3 @@ def machine(
         icount=icount,
         gdb_port=gdb_port,
     )
-
-
-def require_tap(interface: str) -> None:
-    """HarnessError with the commands that make it, if there is no such tap device."""
-    if not Path(f"/sys/class/net/{interface}/tun_flags").exists():
-        raise HarnessError(
-            f"there is no tap device {interface}",
-            hint=f'docs/testing.md, "A network of its own": ip tuntap add dev {interface} mode tap ...',
-        )
-    if os.geteuid() != 0 and shutil.which("ip") is None:
-        raise HarnessError("ip is not installed", hint="apt-get install iproute2")

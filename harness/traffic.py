@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from harness import process
+from harness import namespaces, process
 from harness.errors import HarnessError
 from harness.target import Job, Target
 
 # QEMU's built-in network: the host's loopback as the guest sees it.
 HOST_FROM_GUEST = "10.0.2.2"
+IPERF_PORT = 5201
 
 Direction = Literal["up", "down"]
 """up: from the target; down: to it."""
@@ -196,13 +197,18 @@ def parse_iperf(text: str) -> Iperf:
 class IperfServer:
     """An iperf3 server on the host's loopback; use it as a context manager. Serves one test at a time."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        """Start it on a free port and wait until it listens. TrafficError: it does not."""
+    def __init__(self, address: str = "127.0.0.1", namespace: str | None = None) -> None:
+        """Start it on a free port, in a network namespace if one is named, and wait until it listens.
+
+        TrafficError: it does not.
+        """
+        prefix = namespaces.prefix(namespace) if namespace else []
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         for _ in range(5):
-            self.port = _free_port(address)
+            # In another namespace nobody else takes ports.
+            self.port = IPERF_PORT if namespace else _free_port(address)
             self._process = process.start(
-                ["iperf3", "-s", "-B", address, "-p", str(self.port), "--forceflush"],
+                [*prefix, "iperf3", "-s", "-B", address, "-p", str(self.port), "--forceflush"],
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
             )
@@ -292,6 +298,7 @@ def iperf(
     streams: int = 1,
     window: str | None = None,
     length: int | None = None,
+    host: str = HOST_FROM_GUEST,
 ) -> Iperf:
     """Run iperf3 on the target against `server`, for `seconds`; the other options as `iperf_command`."""
     command = iperf_command(
@@ -303,6 +310,7 @@ def iperf(
         streams=streams,
         window=window,
         length=length,
+        host=host,
     )
     result = target.run(command, timeout=seconds + 30, check=False)
     if not result.stdout.strip():

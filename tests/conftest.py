@@ -10,8 +10,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("guest", "tests in a guest")
     group.addoption("--kernel", default=None, help="row of kernels.toml to boot (default: its default row)")
     group.addoption("--board", default=None, help="file in boards/, without .toml (default: the kernel's)")
-    group.addoption("--tap", default=None, metavar="DEVICE",
-                    help="also run the tests that use this tap device and the network namespace behind it")  # fmt: skip
+    group.addoption("--tap", action="store_true", help="also run the tests over a tap device; needs root")
 
 
 def pytest_configure(config: pytest.Config) -> None:

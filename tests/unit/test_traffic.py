@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from harness import traffic
 from harness.target import Result, Target
 from harness.traffic import (
     IperfServer,
@@ -217,22 +216,16 @@ class Here(Target):
         pass
 
 
-@pytest.fixture
-def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traffic.iperf_command, "__kwdefaults__",
-                        {**(iperf_command.__kwdefaults__ or {}), "host": "127.0.0.1"})  # fmt: skip
-
-
 @pytest.mark.skipif(shutil.which("iperf3") is None, reason="needs iperf3: apt-get install iperf3")
-def test_real_iperf_over_loopback(loopback: None) -> None:
+def test_real_iperf_over_loopback() -> None:
     with IperfServer() as server:
         pid = server.pid
-        up = iperf(Here(), server, seconds=1, bitrate=8e6)
-        down = iperf(Here(), server, seconds=1, udp=True, bitrate=2e6, direction="down")
+        up = iperf(Here(), server, seconds=1, bitrate=8e6, host="127.0.0.1")
+        down = iperf(Here(), server, seconds=1, udp=True, bitrate=2e6, direction="down", host="127.0.0.1")
     assert (up.protocol, up.direction, up.streams) == ("tcp", "up", 1)
     assert 4e6 < up.received_bps < 16e6 and up.retransmits is not None
     assert (down.protocol, down.direction, down.lost) == ("udp", "down", 0)
     assert 1e6 < down.received_bps < 3e6 and down.packets
     assert ended(pid)
     with pytest.raises(TrafficError, match="iperf3: "):
-        iperf(Here(), server, seconds=1)
+        iperf(Here(), server, seconds=1, host="127.0.0.1")
