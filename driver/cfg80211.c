@@ -33,6 +33,14 @@
 
 #define ESP_SAE_CONFIRM		2
 
+/* Management frames of the access point: firmware's own limit is five */
+#define ESP_MGMT_TX_TIMEOUT	(6 * HZ)
+#define ESP_MGMT_TX_QUEUE	16
+/* Body bytes that identify a frame the firmware reports about */
+#define ESP_MGMT_TX_BODY	16
+
+#define ESP_BEACON_HEAD		(24 + 8 + 2)	/* up to the capabilities */
+
 static const u32 esp_ciphers[] = {
 	WLAN_CIPHER_SUITE_TKIP,
 	WLAN_CIPHER_SUITE_CCMP,
@@ -505,11 +513,41 @@ static void esp_fill_station(struct esp_vif *vif, struct station_info *sinfo)
 			 BIT_ULL(NL80211_STA_INFO_BSS_PARAM);
 }
 
+/* Index of a station in the access point's table; of a free entry for zero. */
+static int esp_ap_find(const struct esp_vif *vif, const u8 *mac)
+{
+	unsigned int i;
+
+	for (i = 0; i < ESP_AP_STATIONS; i++) {
+		if (!memcmp(vif->ap.stations[i], mac, ETH_ALEN))
+			return i;
+	}
+
+	return -ENOENT;
+}
+
+/* The firmware says nothing about its stations but that they are there. */
+static void esp_ap_fill_station(const struct esp_vif *vif, int index,
+				struct station_info *sinfo)
+{
+	sinfo->sta_flags.mask = BIT(NL80211_STA_FLAG_AUTHORIZED);
+	sinfo->sta_flags.set = vif->ap.flags[index] & sinfo->sta_flags.mask;
+	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_STA_FLAGS);
+}
+
 static int esp_get_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 			   const u8 *mac, struct station_info *sinfo)
 {
 	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	int index;
 
+	if (wdev->iftype == NL80211_IFTYPE_AP) {
+		index = esp_ap_find(vif, mac);
+		if (index < 0)
+			return index;
+		esp_ap_fill_station(vif, index, sinfo);
+		return 0;
+	}
 	if (vif->sta.state != ESP_STA_CONNECTED ||
 	    !ether_addr_equal(mac, vif->sta.bssid))
 		return -ENOENT;
@@ -522,7 +560,18 @@ static int esp_dump_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 			    int idx, u8 *mac, struct station_info *sinfo)
 {
 	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	unsigned int i;
 
+	if (wdev->iftype == NL80211_IFTYPE_AP) {
+		for (i = 0; i < ESP_AP_STATIONS; i++) {
+			if (is_zero_ether_addr(vif->ap.stations[i]) || idx--)
+				continue;
+			ether_addr_copy(mac, vif->ap.stations[i]);
+			esp_ap_fill_station(vif, i, sinfo);
+			return 0;
+		}
+		return -ENOENT;
+	}
 	if (idx || vif->sta.state != ESP_STA_CONNECTED)
 		return -ENOENT;
 	ether_addr_copy(mac, vif->sta.bssid);
@@ -554,11 +603,165 @@ static int esp_set_authorized(struct esp_vif *vif, bool authorized)
 	}
 }
 
+static void esp_station_caps(struct esp_req_station *req,
+			     const struct link_station_parameters *link)
+{
+	size_t len;
+
+	if (link->supported_rates_len) {
+		req->rates[0] = WLAN_EID_SUPP_RATES;
+		req->rates[1] = sizeof(req->rates) - 2;
+		len = min_t(size_t, link->supported_rates_len, req->rates[1]);
+		memcpy(req->rates + 2, link->supported_rates, len);
+	}
+	if (link->ht_capa) {
+		req->ht[0] = WLAN_EID_HT_CAPABILITY;
+		req->ht[1] = sizeof(*link->ht_capa);
+		memcpy(req->ht + 2, link->ht_capa, sizeof(*link->ht_capa));
+	}
+	if (link->vht_capa) {
+		req->vht[0] = WLAN_EID_VHT_CAPABILITY;
+		req->vht[1] = sizeof(*link->vht_capa);
+		memcpy(req->vht + 2, link->vht_capa, sizeof(*link->vht_capa));
+	}
+	if (link->he_capa && link->he_capa_len) {
+		req->he[0] = WLAN_EID_EXTENSION;
+		req->he[1] = sizeof(req->he) - 2;
+		req->he[2] = WLAN_EID_EXT_HE_CAPABILITY;
+		len = min_t(size_t, link->he_capa_len, sizeof(req->he) - 3);
+		memcpy(req->he + 3, link->he_capa, len);
+	}
+}
+
+static int esp_send_station(struct esp_vif *vif, u16 op, const u8 *mac,
+			    const struct station_parameters *params)
+{
+	struct esp_cmd cmd = {
+		.code = ESP_CMD_AP_STATION,
+		.if_type = ESP_IF_AP,
+	};
+	struct esp_req_station req = {
+		.op = cpu_to_le16(op),
+		.flags_mask = cpu_to_le32(params->sta_flags_mask),
+		.flags_set = cpu_to_le32(params->sta_flags_set),
+		.modify_mask = cpu_to_le32(params->sta_modify_mask),
+		.aid = cpu_to_le16(params->aid),
+	};
+
+	BUILD_BUG_ON(sizeof(req.ht) - 2 != sizeof(struct ieee80211_ht_cap));
+	BUILD_BUG_ON(sizeof(req.vht) - 2 != sizeof(struct ieee80211_vht_cap));
+
+	memcpy(req.mac, mac, ETH_ALEN);
+	if (params->listen_interval > 0)
+		req.listen_interval = cpu_to_le32(params->listen_interval);
+	if (params->ext_capab_len)
+		memcpy(req.ext_capab, params->ext_capab,
+		       min_t(size_t, params->ext_capab_len, 4));
+	if (op == ESP_STATION_ADD)
+		esp_station_caps(&req, &params->link_sta_params);
+
+	return esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
+}
+
+static int esp_add_station(struct wiphy *wiphy, struct wireless_dev *wdev,
+			   const u8 *mac, struct station_parameters *params)
+{
+	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	static const u8 none[ETH_ALEN];
+	int index, err;
+
+	if (wdev->iftype != NL80211_IFTYPE_AP)
+		return -EOPNOTSUPP;
+	index = esp_ap_find(vif, mac);
+	if (index >= 0)
+		return -EEXIST;
+	index = esp_ap_find(vif, none);
+	if (index < 0)
+		return -ENOSPC;
+
+	err = esp_send_station(vif, ESP_STATION_ADD, mac, params);
+	if (err)
+		return err;
+	ether_addr_copy(vif->ap.stations[index], mac);
+	vif->ap.flags[index] = params->sta_flags_set;
+
+	return 0;
+}
+
+/* Removing a station is a disconnect in the access-point role. */
+static int esp_ap_remove(struct esp_vif *vif, int index, u16 reason)
+{
+	struct esp_cmd cmd = {
+		.code = ESP_CMD_DISCONNECT,
+		.if_type = ESP_IF_AP,
+	};
+	struct esp_req_disconnect req = {
+		.reason = cpu_to_le16(reason ?: WLAN_REASON_UNSPECIFIED),
+	};
+	int err;
+
+	memcpy(req.mac, vif->ap.stations[index], ETH_ALEN);
+	eth_zero_addr(vif->ap.stations[index]);
+	vif->ap.flags[index] = 0;
+	err = esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
+
+	/* It may have left by itself. */
+	return err == -EIO ? 0 : err;
+}
+
+static int esp_del_station(struct wiphy *wiphy, struct wireless_dev *wdev,
+			   struct station_del_parameters *params)
+{
+	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	int index, err, first_err = 0;
+
+	if (wdev->iftype != NL80211_IFTYPE_AP)
+		return -EOPNOTSUPP;
+	if (params->mac) {
+		index = esp_ap_find(vif, params->mac);
+		if (index < 0)
+			return index;
+		return esp_ap_remove(vif, index, params->reason_code);
+	}
+	for (index = 0; index < ESP_AP_STATIONS; index++) {
+		if (is_zero_ether_addr(vif->ap.stations[index]))
+			continue;
+		err = esp_ap_remove(vif, index, params->reason_code);
+		if (!first_err)
+			first_err = err;
+	}
+
+	return first_err;
+}
+
+static int esp_ap_change_station(struct esp_vif *vif, const u8 *mac,
+				 struct station_parameters *params)
+{
+	int index = esp_ap_find(vif, mac);
+	int err = 0;
+
+	if (index < 0)
+		return index;
+	/* The firmware can open a station's port and nothing else. */
+	if (params->sta_flags_mask & params->sta_flags_set &
+	    BIT(NL80211_STA_FLAG_AUTHORIZED))
+		err = esp_send_station(vif, ESP_STATION_CHANGE, mac, params);
+	if (!err) {
+		vif->ap.flags[index] &= ~params->sta_flags_mask;
+		vif->ap.flags[index] |= params->sta_flags_mask &
+					params->sta_flags_set;
+	}
+
+	return err;
+}
+
 static int esp_change_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 			      const u8 *mac, struct station_parameters *params)
 {
 	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
 
+	if (wdev->iftype == NL80211_IFTYPE_AP)
+		return esp_ap_change_station(vif, mac, params);
 	if (vif->sta.state != ESP_STA_CONNECTED ||
 	    !ether_addr_equal(mac, vif->sta.bssid))
 		return -ENOENT;
@@ -673,6 +876,397 @@ static int esp_set_default_mgmt_key(struct wiphy *wiphy,
 	return 0;
 }
 
+/* Access point */
+
+static int esp_set_mode(struct esp_hosted *esp, u16 mode)
+{
+	struct esp_cmd cmd = { .code = ESP_CMD_SET_MODE };
+	struct esp_req_mode req = { .mode = cpu_to_le16(mode) };
+	int err;
+
+	/* Requests name the role that is in force. */
+	cmd.if_type = esp->mode == ESP_MODE_APSTA ? ESP_IF_AP : ESP_IF_STA;
+	err = esp_cmd_exec(esp, &cmd, &req, sizeof(req), NULL, 0);
+	if (err)
+		return err;
+	esp->mode = mode;
+	set_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
+
+	return 0;
+}
+
+static int esp_start_ap_mode(struct esp_hosted *esp)
+{
+	int err;
+
+	if (esp->mode == ESP_MODE_APSTA) {
+		if (test_bit(ESP_FLAG_WIFI_STARTED, &esp->flags))
+			return 0;
+		/* Setting the mode it has does not start Wi-Fi everywhere. */
+		err = esp_set_mode(esp, ESP_MODE_STA);
+		if (err)
+			return err;
+	}
+
+	return esp_set_mode(esp, ESP_MODE_APSTA);
+}
+
+static int esp_set_ie(struct esp_hosted *esp, u8 type, const u8 *data,
+		      size_t len)
+{
+	struct esp_cmd cmd = { .code = ESP_CMD_SET_IE, .if_type = ESP_IF_AP };
+	struct esp_req_ie req = { .type = type };
+
+	if (len > ESP_TX_PAYLOAD_MAX - sizeof(req))
+		return -EINVAL;
+	req.len = cpu_to_le16(len);
+
+	return esp_cmd_exec(esp, &cmd, &req, sizeof(req), data, len);
+}
+
+static int esp_set_beacon(struct esp_hosted *esp,
+			  const struct cfg80211_beacon_data *beacon)
+{
+	const u8 *head = NULL;
+	size_t head_len = 0;
+	int err;
+
+	/* The firmware writes the fixed fields before the capabilities. */
+	if (beacon->head) {
+		if (beacon->head_len < ESP_BEACON_HEAD + 2)
+			return -EINVAL;
+		head = beacon->head + ESP_BEACON_HEAD;
+		head_len = beacon->head_len - ESP_BEACON_HEAD;
+	}
+
+	/* An empty one clears what an earlier beacon had. */
+	err = esp_set_ie(esp, ESP_IE_HEAD, head, head_len);
+	if (!err)
+		err = esp_set_ie(esp, ESP_IE_TAIL, beacon->tail,
+				 beacon->tail_len);
+	if (!err)
+		err = esp_set_ie(esp, ESP_IE_BEACON, beacon->beacon_ies,
+				 beacon->beacon_ies_len);
+	if (!err)
+		err = esp_set_ie(esp, ESP_IE_PROBE_RESP,
+				 beacon->proberesp_ies,
+				 beacon->proberesp_ies_len);
+	if (!err)
+		err = esp_set_ie(esp, ESP_IE_ASSOC_RESP,
+				 beacon->assocresp_ies,
+				 beacon->assocresp_ies_len);
+
+	return err;
+}
+
+static int esp_start_ap(struct wiphy *wiphy, struct net_device *ndev,
+			struct cfg80211_ap_settings *settings)
+{
+	struct esp_cmd cmd = {
+		.code = ESP_CMD_AP_CONFIG,
+		.if_type = ESP_IF_AP,
+	};
+	struct esp_vif *vif = netdev_priv(ndev);
+	struct esp_hosted *esp = vif->esp;
+	struct esp_req_ap_config req = {};
+	int err;
+
+	if (!settings->ssid_len || settings->ssid_len > ESP_SSID_LEN ||
+	    !settings->chandef.chan || !settings->beacon.head)
+		return -EINVAL;
+	if (settings->chandef.width > NL80211_CHAN_WIDTH_40)
+		return -EOPNOTSUPP;
+
+	memcpy(req.ssid, settings->ssid, settings->ssid_len);
+	req.ssid_len = settings->ssid_len;
+	req.channel = settings->chandef.chan->hw_value;
+	req.hidden = settings->hidden_ssid != NL80211_HIDDEN_SSID_NOT_IN_USE;
+	req.max_connections = ESP_AP_STATIONS;
+	req.beacon_interval = cpu_to_le16(settings->beacon_interval);
+	req.inactivity_timeout = cpu_to_le16(settings->inactivity_timeout);
+	req.privacy = settings->privacy;
+
+	err = esp_start_ap_mode(esp);
+	if (!err)
+		err = esp_set_beacon(esp, &settings->beacon);
+	if (!err)
+		err = esp_cmd_exec(esp, &cmd, &req, sizeof(req), NULL, 0);
+	if (err) {
+		/* Not half an access point: without beacons, with elements. */
+		if (esp_running(esp))
+			esp_set_mode(esp, ESP_MODE_STA);
+		return err;
+	}
+	vif->ap.started = true;
+	esp_netdev_set_carrier(vif, true);
+
+	return 0;
+}
+
+static int esp_change_beacon(struct wiphy *wiphy, struct net_device *ndev,
+			     struct cfg80211_ap_update *update)
+{
+	struct esp_vif *vif = netdev_priv(ndev);
+
+	return esp_set_beacon(vif->esp, &update->beacon);
+}
+
+/* Forget stations and frames of an access point that is no more. */
+static void esp_ap_end(struct esp_vif *vif)
+{
+	struct esp_ap *ap = &vif->ap;
+
+	esp_netdev_set_carrier(vif, false);
+	ap->started = false;
+	memset(ap->stations, 0, sizeof(ap->stations));
+	memset(ap->flags, 0, sizeof(ap->flags));
+	while (!skb_queue_empty(&ap->tx))
+		esp_ap_tx_status(vif, esp_skb_cb(skb_peek(&ap->tx))->cookie,
+				 false);
+}
+
+static int esp_stop_ap(struct wiphy *wiphy, struct net_device *ndev,
+		       unsigned int link_id)
+{
+	struct esp_vif *vif = netdev_priv(ndev);
+	struct esp_hosted *esp = vif->esp;
+	int err = 0;
+
+	esp_ap_end(vif);
+	/* Leaving the mode is the only way to stop the beacons. */
+	if (esp_running(esp))
+		err = esp_set_mode(esp, ESP_MODE_STA);
+
+	return err;
+}
+
+static int esp_change_virtual_intf(struct wiphy *wiphy,
+				   struct net_device *ndev,
+				   enum nl80211_iftype type,
+				   struct vif_params *params)
+{
+	if (type != NL80211_IFTYPE_STATION && type != NL80211_IFTYPE_AP)
+		return -EOPNOTSUPP;
+	if (ndev->ieee80211_ptr->iftype == type)
+		return 0;
+	/* The firmware hears of it when the interface comes up. */
+	if (netif_running(ndev))
+		return -EBUSY;
+	ndev->ieee80211_ptr->iftype = type;
+
+	return 0;
+}
+
+/* Hand the next management frame to the firmware, one at a time. */
+static void esp_ap_tx_next(struct esp_vif *vif)
+{
+	struct esp_hosted *esp = vif->esp;
+	struct esp_ap *ap = &vif->ap;
+	struct sk_buff *skb, *copy;
+	int err;
+
+	while (!ap->sent && (skb = skb_peek(&ap->tx))) {
+		const struct esp_skb_cb *cb = esp_skb_cb(skb);
+
+		/* Set before: generation 1 may answer at any time. */
+		ap->sent = true;
+		if (!esp_running(esp)) {
+			err = -ENETDOWN;
+		} else if (esp->gen == ESP_GEN_2) {
+			struct esp_cmd cmd = {
+				.code = ESP_CMD_MGMT_TX,
+				.if_type = ESP_IF_AP,
+				.option = ESP_MGMT_TX_MARK,
+			};
+			struct esp_mgmt_tx_g2 req = {
+				.no_ack = cb->no_ack,
+				.id = cpu_to_le64(cb->cookie),
+				.len = cpu_to_le32(skb->len),
+			};
+
+			err = esp_cmd_exec(esp, &cmd, &req, sizeof(req),
+					   skb->data, skb->len);
+		} else {
+			struct esp_mgmt_tx_g1 req = {
+				.hdr.code = ESP_CMD_MGMT_TX,
+				.no_ack = cb->no_ack,
+				.len = cpu_to_le32(skb->len),
+			};
+
+			/* Answered when it was sent, other commands before. */
+			copy = alloc_skb(sizeof(req) + skb->len, GFP_KERNEL);
+			err = copy ? 0 : -ENOMEM;
+			if (copy) {
+				skb_put_data(copy, &req, sizeof(req));
+				skb_put_data(copy, skb->data, skb->len);
+				*esp_skb_cb(copy) = (struct esp_skb_cb) {
+					.if_type = ESP_IF_AP,
+					.pkt_type = ESP_PKT_COMMAND,
+				};
+				esp_link_send(&esp->link, &esp->link.control,
+					      copy);
+			}
+		}
+		if (err) {
+			esp_ap_tx_status(vif, cb->cookie, false);
+			continue;
+		}
+		esp_link_expect(&esp->link, ESP_EXPECT_TX_STATUS, true);
+		wiphy_delayed_work_queue(esp->wiphy, &ap->timeout,
+					 ESP_MGMT_TX_TIMEOUT);
+	}
+}
+
+/**
+ * esp_ap_tx_status - a management frame is done with
+ * @vif: the interface, wiphy mutex held
+ * @cookie: which; others than the first one are ignored
+ * @ack: the station acknowledged it
+ */
+void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack)
+{
+	struct sk_buff *skb = skb_peek(&vif->ap.tx);
+	struct esp_ap *ap = &vif->ap;
+
+	if (!skb || esp_skb_cb(skb)->cookie != cookie) {
+		esp_count(vif->esp, ESP_STAT_EVENT_UNEXPECTED);
+		return;
+	}
+	skb_unlink(skb, &ap->tx);
+	ap->sent = false;
+	esp_link_expect(&vif->esp->link, ESP_EXPECT_TX_STATUS, false);
+	wiphy_delayed_work_cancel(vif->esp->wiphy, &ap->timeout);
+	/* Our own copy: what the firmware returns need not be the same. */
+	if (!esp_skb_cb(skb)->no_ack)
+		cfg80211_mgmt_tx_status(&vif->wdev, cookie, skb->data,
+					skb->len, ack, GFP_KERNEL);
+	consume_skb(skb);
+}
+
+static bool esp_same_mgmt(const struct sk_buff *skb, const u8 *frame,
+			  size_t len)
+{
+	const struct ieee80211_hdr_3addr *a = (const void *)skb->data;
+	const struct ieee80211_hdr_3addr *b = (const void *)frame;
+	size_t body;
+
+	if (len < sizeof(*b) || skb->len < sizeof(*a))
+		return false;
+	body = min3(len - sizeof(*b), skb->len - sizeof(*a),
+		    (size_t)ESP_MGMT_TX_BODY);
+
+	return !((a->frame_control ^ b->frame_control) &
+		 cpu_to_le16(IEEE80211_FCTL_FTYPE | IEEE80211_FCTL_STYPE)) &&
+	       !memcmp(a->addr1, b->addr1, ETH_ALEN) &&
+	       !memcmp(a + 1, b + 1, body);
+}
+
+/**
+ * esp_ap_tx_response - generation 1 reports about a management frame
+ * @vif: the interface, wiphy mutex held
+ * @skb: response to MGMT_TX, asked for or not
+ *
+ * The firmware reports about its own frames in the same way; only the frame
+ * itself tells.
+ */
+void esp_ap_tx_response(struct esp_vif *vif, const struct sk_buff *skb)
+{
+	const struct esp_mgmt_tx_g1 *resp = (const void *)skb->data;
+	struct sk_buff *first = skb_peek(&vif->ap.tx);
+	u32 len;
+
+	if (skb->len < sizeof(*resp)) {
+		esp_count(vif->esp, ESP_STAT_RESP_MALFORMED);
+		return;
+	}
+	len = le32_to_cpu(resp->len);
+	if (len > skb->len - sizeof(*resp)) {
+		esp_count(vif->esp, ESP_STAT_RESP_MALFORMED);
+		return;
+	}
+	/* Without a frame it was refused, or a broadcast that went out. */
+	if (!first || !vif->ap.sent ||
+	    (len && !esp_same_mgmt(first, (const u8 *)(resp + 1), len))) {
+		esp_count(vif->esp, ESP_STAT_RESP_UNEXPECTED);
+		return;
+	}
+	esp_ap_tx_status(vif, esp_skb_cb(first)->cookie,
+			 resp->hdr.status == ESP_STATUS_SUCCESS);
+	esp_ap_tx_next(vif);
+}
+
+static void esp_ap_tx_timeout(struct wiphy *wiphy, struct wiphy_work *work)
+{
+	struct esp_vif *vif = container_of(work, struct esp_vif,
+					   ap.timeout.work);
+	struct sk_buff *skb = skb_peek(&vif->ap.tx);
+
+	if (!skb || !vif->ap.sent)
+		return;
+	esp_count(vif->esp, ESP_STAT_MLME_TIMEOUTS);
+	esp_ap_tx_status(vif, esp_skb_cb(skb)->cookie, false);
+	esp_ap_tx_next(vif);
+}
+
+/* Used by compat.h where the core does not choose cookies. */
+static u64 __maybe_unused esp_next_cookie(struct wiphy *wiphy)
+{
+	return ++esp_from_wiphy(wiphy)->cookie;
+}
+
+static int esp_mgmt_tx(struct wiphy *wiphy, struct wireless_dev *wdev,
+		       struct cfg80211_mgmt_tx_params *params, u64 cookie)
+{
+	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	struct sk_buff *skb;
+
+	if (wdev->iftype != NL80211_IFTYPE_AP || params->offchan)
+		return -EOPNOTSUPP;
+	if (!vif->ap.started)
+		return -ENETDOWN;
+	if (params->len < sizeof(struct ieee80211_hdr_3addr) ||
+	    params->len > ESP_TX_PAYLOAD_MAX - sizeof(struct esp_mgmt_tx_g2))
+		return -EINVAL;
+	if (skb_queue_len(&vif->ap.tx) >= ESP_MGMT_TX_QUEUE)
+		return -EBUSY;
+
+	skb = alloc_skb(params->len, GFP_KERNEL);
+	if (!skb)
+		return -ENOMEM;
+	skb_put_data(skb, params->buf, params->len);
+	*esp_skb_cb(skb) = (struct esp_skb_cb) {
+		.no_ack = params->dont_wait_for_ack,
+		.cookie = cookie,
+	};
+	skb_queue_tail(&vif->ap.tx, skb);
+	wiphy_work_queue(wiphy, &vif->esp->mgmt_work);
+
+	return 0;
+}
+
+/* Not from mgmt_tx itself: user space wants the cookie before the status. */
+static void esp_mgmt_work(struct wiphy *wiphy, struct wiphy_work *work)
+{
+	struct esp_hosted *esp = container_of(work, struct esp_hosted,
+					      mgmt_work);
+
+	esp_ap_tx_next(esp->vif);
+}
+
+static const struct ieee80211_txrx_stypes
+esp_mgmt_stypes[NUM_NL80211_IFTYPES] = {
+	[NL80211_IFTYPE_AP] = {
+		.tx = 0xffff,
+		.rx = BIT(IEEE80211_STYPE_ASSOC_REQ >> 4) |
+		      BIT(IEEE80211_STYPE_REASSOC_REQ >> 4) |
+		      BIT(IEEE80211_STYPE_PROBE_REQ >> 4) |
+		      BIT(IEEE80211_STYPE_DISASSOC >> 4) |
+		      BIT(IEEE80211_STYPE_AUTH >> 4) |
+		      BIT(IEEE80211_STYPE_DEAUTH >> 4) |
+		      BIT(IEEE80211_STYPE_ACTION >> 4),
+	},
+};
+
 /* Radio */
 
 static int esp_send_tx_power(struct esp_hosted *esp, int mbm)
@@ -781,6 +1375,7 @@ static void esp_reg_notifier(struct wiphy *wiphy,
 #include "compat.h"
 
 static const struct cfg80211_ops esp_cfg80211_ops = {
+	.change_virtual_intf = esp_change_virtual_intf,
 	.scan = esp_scan,
 	.auth = esp_auth,
 	.assoc = esp_assoc,
@@ -788,27 +1383,81 @@ static const struct cfg80211_ops esp_cfg80211_ops = {
 	.disassoc = esp_disassoc,
 	.get_station = ESP_OP(esp_get_station),
 	.dump_station = ESP_OP(esp_dump_station),
+	.add_station = ESP_OP(esp_add_station),
+	.del_station = ESP_OP(esp_del_station),
 	.change_station = ESP_OP(esp_change_station),
 	.add_key = ESP_OP(esp_add_key),
 	.del_key = ESP_OP(esp_del_key),
 	.set_default_key = esp_set_default_key,
 	.set_default_mgmt_key = ESP_OP(esp_set_default_mgmt_key),
+	.start_ap = esp_start_ap,
+	.change_beacon = esp_change_beacon,
+	.stop_ap = esp_stop_ap,
+	.mgmt_tx = ESP_OP_COOKIE(esp_mgmt_tx),
 	.set_tx_power = ESP_OP_TXPOWER(esp_set_tx_power),
 	.get_tx_power = ESP_OP_TXPOWER(esp_get_tx_power),
 };
 
 /**
- * esp_cfg80211_down - the interface is going down
- * @vif: the interface, wiphy mutex held
+ * esp_cfg80211_up - start Wi-Fi in the interface's role
+ * @vif: the interface, wiphy mutex held, device running
  *
- * Whatever is under way is reported as over.
+ * Return: as esp_cmd_exec()
  */
-void esp_cfg80211_down(struct esp_vif *vif)
+int esp_cfg80211_up(struct esp_vif *vif)
+{
+	u8 if_type = esp_vif_if_type(vif);
+	struct esp_hosted *esp = vif->esp;
+	int err = 0;
+
+	if (if_type == ESP_IF_AP) {
+		err = esp_start_ap_mode(esp);
+	} else if (esp->mode != ESP_MODE_STA) {
+		err = esp_set_mode(esp, ESP_MODE_STA);
+	} else if (!test_bit(ESP_FLAG_WIFI_STARTED, &esp->flags)) {
+		err = esp_cmd_simple(esp, ESP_CMD_INIT_IF, if_type);
+		if (!err)
+			set_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
+	}
+	/* Starting Wi-Fi brings the chip's own address back. */
+	if (!err && vif->mac_changed)
+		err = esp_cmd_set_mac(esp, if_type, vif->ndev->dev_addr);
+
+	return err;
+}
+
+/* What was under way is over: tell cfg80211. */
+static void esp_cfg80211_abort(struct esp_vif *vif)
 {
 	esp_scan_finish(vif, true);
 	esp_sta_abort(vif);
 	vif->scan.noise = false;
 	vif->sta.swallow = false;
+	if (vif->ap.started) {
+		esp_ap_end(vif);
+		cfg80211_stop_iface(vif->esp->wiphy, &vif->wdev, GFP_KERNEL);
+	}
+}
+
+/**
+ * esp_cfg80211_down - the interface goes down
+ * @vif: the interface, wiphy mutex held
+ *
+ * Ends what is under way and stops Wi-Fi.
+ */
+void esp_cfg80211_down(struct esp_vif *vif)
+{
+	static const u8 init_again[5] = { 1, 0, 6, 0, 0 };
+	struct esp_hosted *esp = vif->esp;
+
+	esp_cfg80211_abort(vif);
+	if (esp_running(esp) && esp->mode != ESP_MODE_STA)
+		esp_set_mode(esp, ESP_MODE_STA);
+	/* Firmware before 1.0.6 reboots when Wi-Fi is started a second time. */
+	if (esp_running(esp) &&
+	    !esp_version_before(esp->boot.version, init_again) &&
+	    !esp_cmd_simple(esp, ESP_CMD_DEINIT_IF, ESP_IF_STA))
+		clear_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
 }
 
 /**
@@ -821,7 +1470,7 @@ void esp_cfg80211_restarted(struct esp_hosted *esp)
 {
 	wiphy_lock(esp->wiphy);
 	skb_queue_purge(&esp->events);
-	esp_cfg80211_down(esp->vif);
+	esp_cfg80211_abort(esp->vif);
 	memset(esp->country_sent, 0, sizeof(esp->country_sent));
 	wiphy_unlock(esp->wiphy);
 }
@@ -840,9 +1489,8 @@ int esp_cfg80211_replay(struct esp_hosted *esp)
 	int err = 0;
 
 	wiphy_lock(esp->wiphy);
-	if (vif->mac_changed && READ_ONCE(vif->up))
-		err = esp_cmd_set_mac(esp, esp_vif_if_type(vif),
-				      vif->ndev->dev_addr);
+	if (READ_ONCE(vif->up))
+		err = esp_cfg80211_up(vif);
 	if (!err && esp->tx_power)
 		err = esp_send_tx_power(esp, esp->tx_power);
 	if (!err)
@@ -941,12 +1589,16 @@ static struct wiphy *esp_alloc_wiphy(struct esp_hosted *esp, const u8 *mac)
 	ether_addr_copy(wiphy->perm_addr, mac);
 	strscpy(wiphy->fw_version, esp->fw_version, sizeof(wiphy->fw_version));
 	wiphy->hw_version = esp->boot.chip;
-	wiphy->interface_modes = BIT(NL80211_IFTYPE_STATION);
+	wiphy->interface_modes = BIT(NL80211_IFTYPE_STATION) |
+				 BIT(NL80211_IFTYPE_AP);
+	wiphy->mgmt_stypes = esp_mgmt_stypes;
+	wiphy->max_ap_assoc_sta = ESP_AP_STATIONS;
 	wiphy->signal_type = CFG80211_SIGNAL_TYPE_MBM;
 	wiphy->max_scan_ssids = 1;
 	wiphy->cipher_suites = esp_ciphers;
 	wiphy->n_cipher_suites = ARRAY_SIZE(esp_ciphers);
-	wiphy->features = NL80211_FEATURE_SAE;
+	wiphy->features = NL80211_FEATURE_SAE |
+			  NL80211_FEATURE_INACTIVITY_TIMER;
 	wiphy->reg_notifier = esp_reg_notifier;
 
 	return wiphy;
@@ -968,6 +1620,8 @@ static int esp_register_vif(struct esp_hosted *esp, const u8 *mac)
 	ndev->ieee80211_ptr = &vif->wdev;
 	wiphy_delayed_work_init(&vif->sta.timeout, esp_sta_timeout);
 	wiphy_delayed_work_init(&vif->scan.watchdog, esp_scan_watchdog);
+	wiphy_delayed_work_init(&vif->ap.timeout, esp_ap_tx_timeout);
+	skb_queue_head_init(&vif->ap.tx);
 	if (is_valid_ether_addr(mac)) {
 		eth_hw_addr_set(ndev, mac);
 	} else {
@@ -1005,6 +1659,7 @@ int esp_cfg80211_register(struct esp_hosted *esp, const u8 *mac)
 
 	wiphy_work_init(&esp->event_work, esp_event_work);
 	wiphy_work_init(&esp->regd_work, esp_regd_work);
+	wiphy_work_init(&esp->mgmt_work, esp_mgmt_work);
 	wiphy = esp_alloc_wiphy(esp, mac);
 	if (!wiphy)
 		return -ENOMEM;
@@ -1026,6 +1681,7 @@ unregister:
 	wiphy_lock(wiphy);
 	wiphy_work_cancel(wiphy, &esp->event_work);
 	wiphy_work_cancel(wiphy, &esp->regd_work);
+	wiphy_work_cancel(wiphy, &esp->mgmt_work);
 	wiphy_unlock(wiphy);
 	wiphy_unregister(wiphy);
 	if (esp->vif)
@@ -1058,6 +1714,7 @@ void esp_cfg80211_unregister(struct esp_hosted *esp)
 	cfg80211_unregister_netdevice(esp->vif->ndev);
 	wiphy_work_cancel(wiphy, &esp->event_work);
 	wiphy_work_cancel(wiphy, &esp->regd_work);
+	wiphy_work_cancel(wiphy, &esp->mgmt_work);
 	wiphy_unlock(wiphy);
 	rtnl_unlock();
 	wiphy_unregister(wiphy);

@@ -73,6 +73,19 @@ static int esp_set_default_mgmt_key_ndev(struct wiphy *wiphy,
 					index);
 }
 
+static int esp_add_station_ndev(struct wiphy *wiphy, struct net_device *ndev,
+				const u8 *mac,
+				struct station_parameters *params)
+{
+	return esp_add_station(wiphy, ndev->ieee80211_ptr, mac, params);
+}
+
+static int esp_del_station_ndev(struct wiphy *wiphy, struct net_device *ndev,
+				struct station_del_parameters *params)
+{
+	return esp_del_station(wiphy, ndev->ieee80211_ptr, params);
+}
+
 static int esp_change_station_ndev(struct wiphy *wiphy,
 				   struct net_device *ndev, const u8 *mac,
 				   struct station_parameters *params)
@@ -116,6 +129,22 @@ static int esp_get_tx_power_any_radio(struct wiphy *wiphy,
 #endif
 {
 	return esp_get_tx_power(wiphy, wdev, -1, 0, dbm);
+}
+#endif
+
+#if ESP_KERNEL(7, 3)
+#define ESP_OP_COOKIE(name) name
+#else
+#define ESP_OP_COOKIE(name) name##_new_cookie
+
+static int esp_mgmt_tx_new_cookie(struct wiphy *wiphy,
+				  struct wireless_dev *wdev,
+				  struct cfg80211_mgmt_tx_params *params,
+				  u64 *cookie)
+{
+	*cookie = esp_next_cookie(wiphy);
+
+	return esp_mgmt_tx(wiphy, wdev, params, *cookie);
 }
 #endif
 

@@ -153,6 +153,8 @@ enum esp_expect {
  * @hci_type: H4 packet type, 0 unless HCI
  * @net: counted by BQL, goes back to the network interface when done
  * @sent: clocked out, set by the link
+ * @no_ack: management frame that nobody wants the status of
+ * @cookie: management frame's name towards user space
  */
 struct esp_skb_cb {
 	u8 if_type;
@@ -160,6 +162,8 @@ struct esp_skb_cb {
 	u8 hci_type;
 	bool net;
 	bool sent;
+	bool no_ack;
+	u64 cookie;
 };
 
 static inline struct esp_skb_cb *esp_skb_cb(struct sk_buff *skb)
@@ -363,6 +367,26 @@ struct esp_scan {
 	struct wiphy_delayed_work watchdog;
 };
 
+#define ESP_AP_STATIONS		8	/* the firmware takes no more */
+
+/**
+ * struct esp_ap - access-point role, protected by the wiphy mutex
+ * @started: beacons are sent
+ * @stations: addresses of the stations the firmware knows, zero if free
+ * @flags: their nl80211 flags
+ * @tx: management frames to send, the first one is with the firmware
+ * @sent: the first frame of @tx is with the firmware
+ * @timeout: time limit for its status
+ */
+struct esp_ap {
+	bool started;
+	u8 stations[ESP_AP_STATIONS][ETH_ALEN];
+	u32 flags[ESP_AP_STATIONS];
+	struct sk_buff_head tx;
+	bool sent;
+	struct wiphy_delayed_work timeout;
+};
+
 /**
  * struct esp_vif - the network interface, its net_device's private area
  * @esp: the device
@@ -378,6 +402,7 @@ struct esp_scan {
  * @mac_changed: the address is not the firmware's own
  * @sta: station role
  * @scan: scanning
+ * @ap: access-point role
  * @rx_errors: errors counted by the link thread
  * @rx_dropped: drops counted by the link thread
  * @tx_dropped: drops on the transmit path
@@ -396,6 +421,7 @@ struct esp_vif {
 	bool mac_changed;
 	struct esp_sta sta;
 	struct esp_scan scan;
+	struct esp_ap ap;
 	atomic_long_t rx_errors;
 	atomic_long_t rx_dropped;
 	atomic_long_t tx_dropped;
@@ -428,8 +454,10 @@ struct esp_vif {
  * @event_work: handles @events under the wiphy mutex
  * @events: event frames from the link thread
  * @regd_work: forwards the regulatory domain
+ * @mgmt_work: sends management frames
  * @country: regulatory domain wanted, protected by @state_lock
  * @country_sent: regulatory domain the firmware has
+ * @mode: &enum esp_mode the firmware is in, wiphy mutex
  * @tx_power: transmit power limit in mBm, 0 if never set
  * @cookie: last management frame cookie
  * @stats: private counters; each has one writing context at a time
@@ -464,8 +492,10 @@ struct esp_hosted {
 	struct wiphy_work event_work;
 	struct sk_buff_head events;
 	struct wiphy_work regd_work;
+	struct wiphy_work mgmt_work;
 	char country[2];
 	char country_sent[2];
+	u16 mode;
 	int tx_power;
 	u64 cookie;
 
@@ -550,7 +580,10 @@ int esp_cfg80211_register(struct esp_hosted *esp, const u8 *mac);
 void esp_cfg80211_unregister(struct esp_hosted *esp);
 void esp_cfg80211_restarted(struct esp_hosted *esp);
 int esp_cfg80211_replay(struct esp_hosted *esp);
+int esp_cfg80211_up(struct esp_vif *vif);
 void esp_cfg80211_down(struct esp_vif *vif);
+void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack);
+void esp_ap_tx_response(struct esp_vif *vif, const struct sk_buff *skb);
 int esp_cfg80211_disconnect(struct esp_vif *vif, u16 reason);
 void esp_scan_finish(struct esp_vif *vif, bool aborted);
 void esp_sta_end(struct esp_vif *vif);

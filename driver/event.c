@@ -384,6 +384,52 @@ static void esp_event_disconnect(struct esp_vif *vif, const struct sk_buff *skb)
 		esp_sta_fail(vif);
 }
 
+static void esp_event_ap_mgmt(struct esp_vif *vif, const struct sk_buff *skb)
+{
+	const struct esp_event_ap_mgmt *ev = (const void *)skb->data;
+	const struct ieee80211_hdr *hdr = (const void *)ev->frame;
+	struct esp_hosted *esp = vif->esp;
+	struct ieee80211_channel *chan;
+	u32 len;
+
+	if (skb->len < sizeof(*ev) + sizeof(struct ieee80211_hdr_3addr)) {
+		esp_malformed(esp, skb);
+		return;
+	}
+	len = le32_to_cpu(ev->len);
+	chan = esp_channel(esp, le32_to_cpu(ev->channel));
+	if (len < sizeof(struct ieee80211_hdr_3addr) ||
+	    len > skb->len - sizeof(*ev) || !chan ||
+	    !ieee80211_is_mgmt(hdr->frame_control)) {
+		esp_malformed(esp, skb);
+		return;
+	}
+	if (!vif->ap.started) {
+		esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
+		return;
+	}
+	cfg80211_rx_mgmt(&vif->wdev, chan->center_freq,
+			 clamp_t(s32, le32_to_cpu(ev->rssi), S8_MIN, 0),
+			 ev->frame, len, 0);
+}
+
+static void esp_event_tx_status(struct esp_vif *vif, const struct sk_buff *skb)
+{
+	const struct esp_event_tx_status *ev = (const void *)skb->data;
+	struct esp_hosted *esp = vif->esp;
+
+	if (skb->len < sizeof(*ev)) {
+		esp_malformed(esp, skb);
+		return;
+	}
+	if (esp->gen != ESP_GEN_2) {
+		esp_count(esp, ESP_STAT_EVENT_GENERATION);
+		return;
+	}
+	esp_ap_tx_status(vif, le64_to_cpu(ev->id), ev->ack);
+	wiphy_work_queue(esp->wiphy, &esp->mgmt_work);
+}
+
 static void esp_event_handle(struct esp_vif *vif, const struct sk_buff *skb)
 {
 	const struct esp_event_hdr *hdr = (const void *)skb->data;
@@ -404,6 +450,12 @@ static void esp_event_handle(struct esp_vif *vif, const struct sk_buff *skb)
 		break;
 	case ESP_EVENT_STA_DISCONNECT:
 		esp_event_disconnect(vif, skb);
+		break;
+	case ESP_EVENT_AP_MGMT_RX:
+		esp_event_ap_mgmt(vif, skb);
+		break;
+	case ESP_EVENT_MGMT_TX_STATUS:
+		esp_event_tx_status(vif, skb);
 		break;
 	default:
 		esp_count(esp, ESP_STAT_EVENT_UNKNOWN);
@@ -466,6 +518,8 @@ void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work)
 	while ((skb = __skb_dequeue(&batch))) {
 		if (esp_skb_cb(skb)->pkt_type == ESP_PKT_EVENT)
 			esp_event_handle(esp->vif, skb);
+		else
+			esp_ap_tx_response(esp->vif, skb);
 		consume_skb(skb);
 	}
 }

@@ -584,11 +584,20 @@ static int esp_link_get_line(struct esp_link *link, const char *name,
 static int esp_link_request_irqs(struct esp_link *link, unsigned long hs_trigger,
 				 unsigned long dr_trigger)
 {
-	const char *name = dev_name(link->esp->dev);
+	struct device *dev = link->esp->dev;
+	const char *hs_name, *dr_name;
 	int err;
 
+	hs_name = devm_kasprintf(dev, GFP_KERNEL, "%s handshake",
+				 dev_name(dev));
+	dr_name = devm_kasprintf(dev, GFP_KERNEL, "%s data-ready",
+				 dev_name(dev));
+	if (!hs_name || !dr_name)
+		return -ENOMEM;
+
 	if (gpiod_cansleep(link->hs) || gpiod_cansleep(link->dr)) {
-		link->worker = kthread_create_worker(0, "esp_hosted/%s", name);
+		link->worker = kthread_create_worker(0, "esp_hosted/%s",
+						     dev_name(dev));
 		if (IS_ERR(link->worker)) {
 			err = PTR_ERR(link->worker);
 			link->worker = NULL;
@@ -596,7 +605,7 @@ static int esp_link_request_irqs(struct esp_link *link, unsigned long hs_trigger
 		}
 		sched_set_fifo(link->worker->task);
 		err = request_any_context_irq(link->hs_irq, esp_link_hs_irq,
-					      hs_trigger, name, link);
+					      hs_trigger, hs_name, link);
 	} else {
 		/*
 		 * Not IRQF_ONESHOT: edges must be seen while the thread runs.
@@ -605,14 +614,14 @@ static int esp_link_request_irqs(struct esp_link *link, unsigned long hs_trigger
 		 */
 		err = request_threaded_irq(link->hs_irq, esp_link_hs_irq,
 					   esp_link_thread,
-					   hs_trigger | IRQF_NO_THREAD, name,
-					   link);
+					   hs_trigger | IRQF_NO_THREAD,
+					   hs_name, link);
 	}
 	if (err < 0)
 		goto stop_worker;
 
 	err = request_any_context_irq(link->dr_irq, esp_link_dr_irq, dr_trigger,
-				      name, link);
+				      dr_name, link);
 	if (err < 0)
 		goto free_hs;
 

@@ -292,6 +292,7 @@ static int esp_configure(struct esp_hosted *esp, u8 *mac)
 	int err;
 
 	clear_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
+	esp->mode = ESP_MODE_STA;
 	err = esp_cmd_start(esp);
 	if (err)
 		return err;

@@ -25,7 +25,6 @@ static int esp_ndo_open(struct net_device *ndev)
 {
 	struct esp_vif *vif = netdev_priv(ndev);
 	struct esp_hosted *esp = vif->esp;
-	u8 if_type = esp_vif_if_type(vif);
 	int err = 0;
 
 	skb_queue_purge(&vif->rx);
@@ -34,14 +33,8 @@ static int esp_ndo_open(struct net_device *ndev)
 
 	wiphy_lock(esp->wiphy);
 	/* A device that is restarting gets all this from the state worker. */
-	if (esp_running(esp) &&
-	    !test_bit(ESP_FLAG_WIFI_STARTED, &esp->flags)) {
-		err = esp_cmd_simple(esp, ESP_CMD_INIT_IF, if_type);
-		if (!err)
-			set_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
-	}
-	if (esp_running(esp) && !err && vif->mac_changed)
-		err = esp_cmd_set_mac(esp, if_type, ndev->dev_addr);
+	if (esp_running(esp))
+		err = esp_cfg80211_up(vif);
 	wiphy_unlock(esp->wiphy);
 	if (READ_ONCE(esp->state) == ESP_STATE_FAILED)
 		err = -ENETDOWN;
@@ -59,7 +52,6 @@ static int esp_ndo_open(struct net_device *ndev)
 
 static int esp_ndo_stop(struct net_device *ndev)
 {
-	static const u8 init_again[5] = { 1, 0, 6, 0, 0 };
 	struct esp_vif *vif = netdev_priv(ndev);
 	struct esp_hosted *esp = vif->esp;
 
@@ -68,11 +60,6 @@ static int esp_ndo_stop(struct net_device *ndev)
 
 	wiphy_lock(esp->wiphy);
 	esp_cfg80211_down(vif);
-	/* Firmware before 1.0.6 reboots when Wi-Fi is started a second time. */
-	if (esp_running(esp) &&
-	    !esp_version_before(esp->boot.version, init_again) &&
-	    !esp_cmd_simple(esp, ESP_CMD_DEINIT_IF, esp_vif_if_type(vif)))
-		clear_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
 	wiphy_unlock(esp->wiphy);
 
 	/* The lock makes sure that no frame of ours is on its way out. */
