@@ -695,7 +695,7 @@ static void cmd_get_radio(struct esp_engine *e, const struct command *c)
                  (e->s.radio_active & ~e->s.radio_requested) ? 1 : 0);
 }
 
-/* Dispatch. @min: what G2 demands, @refuse: with which status. */
+/* Dispatch. @min: what firmware that looks demands, @refuse: else this. */
 static const struct {
     const char *name;
     void (*run)(struct esp_engine *e, const struct command *c);
@@ -752,6 +752,12 @@ static bool known(const struct esp_engine *e, uint8_t code)
     return code < count && commands[code].run;
 }
 
+static unsigned min_length(const struct esp_engine *e, uint8_t code)
+{
+    /* The frame sits eight bytes lower in the older layout. */
+    return code == CMD_MGMT_TX && !esp_is_g2(e) ? 20 : commands[code].min;
+}
+
 void esp_command(struct esp_engine *e, const struct header *h,
                  const uint8_t *frame)
 {
@@ -790,7 +796,7 @@ void esp_command(struct esp_engine *e, const struct header *h,
         }
         return;
     }
-    if (esp_is_g2(e) && h->len < commands[c.req.code].min) {
+    if (!esp_quirk(e, 19) && h->len < min_length(e, c.req.code)) {
         esp_count(e, CNT_COMMANDS_SHORT);
         esp_answer(e, &c, commands[c.req.code].refuse);
         return;

@@ -48,8 +48,8 @@ static const char *const generations[ESP_GENERATION_COUNT] = {
 #define QUIRKS_G1 \
     (ESP_QUIRK(1) | ESP_QUIRK(2) | ESP_QUIRK(3) | ESP_QUIRK(4) | \
      ESP_QUIRK(5) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | ESP_QUIRK(9) | \
-     ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | ESP_QUIRK(15) | \
-     ESP_QUIRK(16) | ESP_QUIRK(19) | ESP_QUIRK(20))
+     ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | ESP_QUIRK(13) | \
+     ESP_QUIRK(15) | ESP_QUIRK(16) | ESP_QUIRK(19) | ESP_QUIRK(20))
 /* What protocol-g2.md 7 says remains of them. */
 #define QUIRKS_G2 \
     (ESP_QUIRK(3) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(20))

@@ -270,6 +270,7 @@ void esp_engine_timer(struct esp_engine *e)
         if (e->s.due[id] > now) {
             break;
         }
+        e->event_time = e->s.due[id];
         e->s.due[id] = NEVER;
         handlers[id](e);
         flush_lines(e);

@@ -127,7 +127,11 @@ struct esp_config {
     uint32_t quirks;            /* ESP_QUIRK() bits; auto: as released */
 };
 
-/* Bits of esp_config.quirks: ESP_QUIRK(1) is FQ-1 of protocol.md 14. */
+/*
+ * Bits of esp_config.quirks: ESP_QUIRK(1) is FQ-1 of protocol.md 14. All
+ * have an effect but FQ-17, which cannot be seen from outside. Off means
+ * the behaviour one would expect, mostly that of the second generation.
+ */
 #define ESP_QUIRK(n)            (UINT32_C(1) << (n))
 
 void esp_config_init(struct esp_config *cfg);

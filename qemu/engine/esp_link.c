@@ -73,6 +73,9 @@ static void load_dummy(struct esp_engine *e)
     e->s.armed_len = 0;
 }
 
+/* A few instructions of the firmware [E]: FQ-13 */
+#define LOST_DR_WINDOW          INT64_C(200)
+
 /* A frame that a fault loses, repeats or delays; NO_FRAME: none left. */
 static uint16_t next_frame(struct esp_engine *e, bool *again)
 {
@@ -82,6 +85,16 @@ static uint16_t next_frame(struct esp_engine *e, bool *again)
 
     *again = false;
     if (slot == NO_FRAME) {
+        return NO_FRAME;
+    }
+    if (esp_quirk(e, 13) && e->event_time - e->s.filled < LOST_DR_WINDOW &&
+        e->event_time >= e->s.filled) {
+        /*
+         * Queued between the test for empty queues and data-ready going
+         * low: the frame stays, and nobody is told of it.
+         */
+        esp_count(e, CNT_DR_RACES);
+        esp_set_line(e, ESP_LINE_DATA_READY, false);
         return NO_FRAME;
     }
     type = e->frame[slot].data[2];
@@ -503,6 +516,9 @@ void esp_link_sender(struct esp_engine *e)
         q = &s->tx_queue[prio_of(e->frame[s->sender_held].if_type)];
         if (q->count >= e->cfg.tx_queue) {
             break;
+        }
+        if (peek_by_prio(s->tx_queue) == NO_FRAME) {
+            s->filled = e->event_time;
         }
         esp_queue_push(q, s->sender_held);
         s->sender_held = NO_FRAME;

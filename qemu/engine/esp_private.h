@@ -286,6 +286,7 @@ struct volatile_state {
     uint16_t armed_len;         /* real frame bytes in miso, 0: dummy */
     uint32_t unarmed_bytes;
     int64_t cs_fall;
+    int64_t filled;             /* when tx_queue was empty last */
     uint64_t glitch_ns;
     uint8_t miso[ESP_TRANSACTION_SIZE];
     uint8_t mosi[ESP_TRANSACTION_SIZE];
@@ -368,6 +369,7 @@ struct esp_engine {
     uint16_t free_count;
 
     /* Not saved: call bookkeeping */
+    int64_t event_time;         /* when what is handled now was due */
     unsigned depth;             /* inside a call that settles at its end */
     bool flushing;
     unsigned change_count;

@@ -301,6 +301,7 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     limit(w, s->armed_len, ESP_TRANSACTION_SIZE, "too many bytes armed");
     V(s->unarmed_bytes);
     V(s->cs_fall);
+    V(s->filled);
     V(s->glitch_ns);
     BYTES(s->miso);
     BYTES(s->mosi);
