@@ -209,16 +209,18 @@ static void lost_data_ready(void)
             CHECK_INT(rx[0], 0xff);
             if (!host_receive(h, rx, 5 * MS)) {
                 lost++;
-                CHECK(d >= 0 && d < 200);
-                /* A host that polls finds it behind the dummy. */
-                CHECK(host_exchange(h, NULL, 0, rx));
-                CHECK_INT(rx[0], 0xff);
+                CHECK(d > 0 && d < 200);
+                /*
+                 * Data-ready was high for a moment and gave a dummy; a host
+                 * that polls once more finds the frame.
+                 */
+                CHECK(!host_line(h, ESP_LINE_DATA_READY));
                 CHECK(host_exchange(h, NULL, 0, rx));
             }
             CHECK_INT(rx[12], 3);
         }
         CHECK_INT(host_counter(h, "data-ready-races"), lost);
-        CHECK_INT(lost, on ? 4 : 0);
+        CHECK_INT(lost, on ? 3 : 0);
         world_free(&w);
     }
 }
