@@ -30,31 +30,34 @@ SECTION_LINES = 60
 @pytest.fixture(scope="session")
 def prepared(pytestconfig: pytest.Config) -> Prepared:
     """Kernel, module, devicetree, guest and emulator, built if they are not there."""
+    qemu.prune_runs(paths.runs_root())
     kernel = pytestconfig.getoption("--kernel") or os.environ.get(KERNEL_VARIABLE) or None
     return prepare(kernel, pytestconfig.getoption("--board"))
 
 
-def _lab(config: pytest.Config, name: str, machine: qemu.MachineConfig, program: Path) -> Iterator[Lab]:
+def _lab(
+    config: pytest.Config, fixture: str, name: str, machine: qemu.MachineConfig, program: Path
+) -> Iterator[Lab]:
     lab = Lab(name, machine, program, paths.run_dir())
     labs = config.stash.setdefault(LABS, {})
-    labs[name] = lab
+    labs[fixture] = lab
     yield lab
     lab.discard()
-    del labs[name]
+    del labs[fixture]
 
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
     """The guest that serves the suite: two processors, time as the host's."""
     machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, capture=True)
-    yield from _lab(pytestconfig, "guest", machine, qemu.emulator(prepared.qemu))
+    yield from _lab(pytestconfig, "lab", "guest", machine, qemu.emulator(prepared.qemu))
 
 
 @pytest.fixture(scope="session")
 def paced_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
     """A guest whose time is the model's: what it measures does not depend on how busy the host is."""
     machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, icount=scenario.PACED)
-    yield from _lab(pytestconfig, "paced", machine, qemu.emulator(prepared.qemu))
+    yield from _lab(pytestconfig, "paced_lab", "paced", machine, qemu.emulator(prepared.qemu))
 
 
 @pytest.fixture
@@ -104,7 +107,9 @@ def server() -> Iterator[IperfServer]:
 
 
 def _labs(item: pytest.Item) -> list[Lab]:
-    return list(item.config.stash.get(LABS, {}).values())
+    """The guests that a test uses, of those that are there."""
+    names = getattr(item, "fixturenames", ())
+    return [lab for fixture, lab in item.config.stash.get(LABS, {}).items() if fixture in names]
 
 
 def _findings(item: pytest.Item) -> list[tuple[Lab, list[Finding]]]:
