@@ -683,6 +683,7 @@ static void cmd_set_radio(struct esp_engine *e, const struct command *c)
                (asked && !(e->cfg.ext_capabilities & EXT_CAP_SERVICES))) {
         answer_radio(e, c, STATUS_UNSUPPORTED, asked, 0);
     } else {
+        e->s.radio_chosen = true;
         e->s.radio_requested = asked;
         e->s.radio_active |= asked;
         answer_radio(e, c, STATUS_OK, asked, (active & ~asked) ? 1 : 0);

@@ -255,6 +255,7 @@ static void (*const handlers[TIMER_COUNT])(struct esp_engine *e) = {
     [TIMER_DATA_READY_LATE] = esp_link_data_ready_late,
     [TIMER_GLITCH] = esp_link_glitch,
     [TIMER_LATE_RESPONSE] = esp_fault_late_response,
+    [TIMER_HCI] = esp_hci_timer,
 };
 
 void esp_engine_timer(struct esp_engine *e)

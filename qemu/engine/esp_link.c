@@ -578,6 +578,7 @@ static int64_t consume(struct esp_engine *e, const uint8_t *frame)
                esp_radio_transmit(e, h.if_type, eapol, p, h.len);
     case IF_HCI:
         esp_count(e, CNT_RX_HCI);
+        esp_hci_receive(e, p[-1], p, h.len);
         return (int64_t)e->cfg.data_ns;
     case IF_TEST:
         esp_count(e, CNT_RX_TEST);

@@ -141,6 +141,7 @@ enum timer_id {
     TIMER_DATA_READY_LATE,
     TIMER_GLITCH,
     TIMER_LATE_RESPONSE,
+    TIMER_HCI,
     TIMER_COUNT
 };
 
@@ -151,6 +152,22 @@ enum phase {
     PHASE_ASSOC,                /* association request sent */
     PHASE_JOINED,
     PHASE_COUNT
+};
+
+/* The low-energy controller */
+struct hci {
+    bool advertising;
+    bool scanning;
+    bool scan_active;
+    bool filter;                /* no duplicates */
+    uint32_t seen;
+    uint8_t adv_type;
+    uint8_t adv_own_type;
+    uint8_t random[6];
+    uint8_t adv_len;
+    uint8_t adv[31];
+    uint8_t rsp_len;
+    uint8_t rsp[31];
 };
 
 #define IE_MAX                  255
@@ -308,6 +325,8 @@ struct volatile_state {
     bool loop_created;          /* FQ-18 */
     uint8_t radio_requested;    /* G2 radio services */
     uint8_t radio_active;
+    bool radio_chosen;          /* by command 33 */
+    struct hci hci;
     uint8_t mode;               /* 0 none, 1 station, 3 both */
     bool sta_started;
     bool ap_started;
@@ -653,6 +672,11 @@ void esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len);
 void esp_fault_response(struct esp_engine *e, uint16_t slot);
 void esp_fault_late_response(struct esp_engine *e);
 void esp_fault_event(struct esp_engine *e, uint16_t slot);
+
+/* esp_hci.c */
+void esp_hci_receive(struct esp_engine *e, uint8_t type, const uint8_t *p,
+                     size_t len);
+void esp_hci_timer(struct esp_engine *e);
 
 /* esp_history.c */
 void esp_history_add(struct esp_engine *e, uint8_t what, uint8_t code,

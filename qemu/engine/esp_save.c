@@ -320,12 +320,32 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     V(s->air_busy);
 }
 
+static void visit_hci(struct walk *w, struct hci *hci)
+{
+    V(hci->advertising);
+    V(hci->scanning);
+    V(hci->scan_active);
+    V(hci->filter);
+    V(hci->seen);
+    V(hci->adv_type);
+    V(hci->adv_own_type);
+    BYTES(hci->random);
+    V(hci->adv_len);
+    limit(w, hci->adv_len, sizeof(hci->adv), "advertising data too long");
+    BYTES(hci->adv);
+    V(hci->rsp_len);
+    limit(w, hci->rsp_len, sizeof(hci->rsp), "scan response too long");
+    BYTES(hci->rsp);
+}
+
 static void visit_firmware(struct walk *w, struct volatile_state *s)
 {
     V(s->consumer_waits);
     V(s->loop_created);
     V(s->radio_requested);
     V(s->radio_active);
+    V(s->radio_chosen);
+    visit_hci(w, &s->hci);
     V(s->mode);
     V(s->sta_started);
     V(s->ap_started);

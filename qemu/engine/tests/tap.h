@@ -52,6 +52,7 @@ extern const struct test command_tests[];
 extern const struct test station_tests[];
 extern const struct test state_tests[];
 extern const struct test g2_tests[];
+extern const struct test hci_tests[];
 extern const struct test quirk_tests[];
 extern const struct test fault_tests[];
 extern const struct test softap_tests[];
