@@ -27,7 +27,8 @@ struct chip {
 #define CAP_LE  (CAP_BLE | CAP_WLAN_SPI | CAP_BT_SPI | CAP_CHECKSUM)
 
 static const struct chip chips[ESP_CHIP_COUNT] = {
-    [ESP_CHIP_ESP32] = { "esp32", 0x00, 10, CAP_LE | CAP_BR_EDR, 10, 20, 0 },
+    [ESP_CHIP_ESP32] = { "esp32", 0x00, 10, CAP_LE | CAP_BR_EDR,
+                         10, 20, 0 },
     [ESP_CHIP_ESP32S2] = { "esp32s2", 0x02, 30, CAP_WLAN_SPI | CAP_CHECKSUM,
                            20, 5, 0 },
     [ESP_CHIP_ESP32S3] = { "esp32s3", 0x09, 30, CAP_LE, 20, 20, 0 },
@@ -47,9 +48,10 @@ static const char *const generations[ESP_GENERATION_COUNT] = {
 /* Quirks of protocol.md 14 that released G1 firmware has. */
 #define QUIRKS_G1 \
     (ESP_QUIRK(1) | ESP_QUIRK(2) | ESP_QUIRK(3) | ESP_QUIRK(4) | \
-     ESP_QUIRK(5) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | ESP_QUIRK(9) | \
-     ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | ESP_QUIRK(13) | \
-     ESP_QUIRK(15) | ESP_QUIRK(16) | ESP_QUIRK(19) | ESP_QUIRK(20))
+     ESP_QUIRK(5) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | \
+     ESP_QUIRK(9) | ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | \
+     ESP_QUIRK(13) | ESP_QUIRK(15) | ESP_QUIRK(16) | ESP_QUIRK(19) | \
+     ESP_QUIRK(20))
 /* What protocol-g2.md 7 says remains of them. */
 #define QUIRKS_G2 \
     (ESP_QUIRK(3) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(20))

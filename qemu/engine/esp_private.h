@@ -603,8 +603,8 @@ int64_t esp_radio_transmit(struct esp_engine *e, uint8_t if_type,
                            bool eapol, const uint8_t *eth, size_t len);
 /* Something arrives. False: the inbox is full (counted). */
 bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
-                            const uint8_t *frame, size_t len, uint8_t channel, int8_t rssi,
-                            int64_t due);
+                            const uint8_t *frame, size_t len,
+                            uint8_t channel, int8_t rssi, int64_t due);
 bool esp_radio_receive_data(struct esp_engine *e, uint8_t if_type,
                             const uint8_t *eth, size_t len, unsigned limit);
 /* A frame of ours has left, or not: the host hears of it in order. */

@@ -91,8 +91,8 @@ bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
     return inbox_add(e, &meta, frame, len);
 }
 
-bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame, size_t len,
-                       bool acked, uint16_t seq)
+bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame,
+                       size_t len, bool acked, uint16_t seq)
 {
     struct frame meta = {
         .due = esp_now(e) + PEER_DELAY + esp_radio_airtime(e, len),

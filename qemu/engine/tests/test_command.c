@@ -319,6 +319,53 @@ static void short_commands(void)
     world_free(&w);
 }
 
+/* What the surroundings are told: frames, traces, last frames, gauges */
+static void observation(void)
+{
+    const uint8_t *data = NULL;
+    struct world w;
+    struct host *h;
+    size_t len;
+
+    start_g1(&w, &h);
+    CHECK_INT(h->frames[ESP_FROM_HOST], 2);
+    CHECK_INT(h->frames[ESP_TO_HOST], 3);
+    CHECK_INT(h->traces[ESP_TRACE_COMMAND], 2);
+    CHECK_INT(h->traces[ESP_TRACE_RESPONSE], 2);
+    CHECK_INT(h->traces[ESP_TRACE_BOOT], 1);
+    CHECK_INT(h->traces[ESP_TRACE_TRANSACTION],
+              host_counter(h, "transactions"));
+    CHECK_INT(h->traces[ESP_TRACE_LINE],
+              host_counter(h, "handshake-rises") +
+              host_counter(h, "handshake-falls") +
+              host_counter(h, "data-ready-rises") +
+              host_counter(h, "data-ready-falls"));
+    CHECK_INT(host_counter(h, "bytes-clocked"),
+              host_counter(h, "transactions") * FRAME);
+    len = esp_engine_last_frame(h->engine, ESP_TO_HOST, &data);
+    CHECK_INT(len, 12 + 26);
+    CHECK(len == h->last_len[ESP_TO_HOST] &&
+          !memcmp(data, h->last[ESP_TO_HOST], len));
+    len = esp_engine_last_frame(h->engine, ESP_FROM_HOST, &data);
+    CHECK(len == 20 && data[12] == 3);
+    for (unsigned i = 0; i < esp_engine_gauge_count(); i++) {
+        CHECK(esp_engine_gauge_name(i) != NULL);
+        CHECK(strcmp(esp_engine_gauge_name(i), "frames-free") ?
+              esp_engine_gauge(h->engine, i) == 0 :
+              esp_engine_gauge(h->engine, i) > 500);
+    }
+    for (unsigned i = 0; i < esp_engine_counter_count(); i++) {
+        for (unsigned j = 0; j < i; j++) {
+            CHECK(strcmp(esp_engine_counter_name(i),
+                         esp_engine_counter_name(j)));
+        }
+    }
+    CHECK(esp_engine_counter_name(esp_engine_counter_count()) == NULL);
+    CHECK(!strcmp(esp_state_name(esp_engine_state(h->engine)), "running"));
+    CHECK(!strcmp(esp_line_name(ESP_LINE_DATA_READY), "data-ready"));
+    world_free(&w);
+}
+
 static void history(void)
 {
     static char text[65536];
@@ -364,5 +411,6 @@ const struct test command_tests[] = {
     { "command: firmware update", firmware_update },
     { "command: short requests", short_commands },
     { "command: history", history },
+    { "command: observation", observation },
     { 0 }
 };

@@ -498,6 +498,63 @@ static void overload(void)
     world_free(&w);
 }
 
+/* Full-size frames both ways keep the bus as busy as it can be. */
+static void throughput_of(enum esp_chip chip)
+{
+    struct esp_config cfg = world_config(ESP_GENERATION_G1);
+    uint8_t up[1514];
+    uint8_t down[1514];
+    uint8_t tx[FRAME];
+    uint8_t rx[FRAME];
+    struct esp_ap *ap;
+    unsigned received = 0;
+    struct world w;
+    struct host *h;
+    uint8_t mac[6];
+    int64_t period;
+    int64_t start;
+    uint64_t sent;
+
+    world_init(&w);
+    ap = world_add_ap(&w, "net", 6);
+    cfg.chip = chip;
+    h = world_add(&w, &cfg);
+    REQUIRE(host_up(h));
+    memcpy(mac, h->rsp + 8, 6);
+    REQUIRE(host_join(h, ap));
+    make_eth(up, gateway, mac, 0x0800, sizeof(up));
+    make_eth(down, mac, gateway, 0x0800, sizeof(down));
+    for (unsigned i = 0; i < 40; i++) {
+        esp_ap_receive(ap, down, sizeof(down));
+    }
+    world_run(&w, 20 * MS);
+    start = w.now;
+    sent = ap_counter(ap, "from-station");
+    for (unsigned i = 0; i < 1000; i++) {
+        esp_ap_receive(ap, down, sizeof(down));
+        make_frame(tx, 0, 0, 12 + i % 5, up, sizeof(up));
+        REQUIRE(host_exchange(h, tx, FRAME, rx));
+        received += get16(rx + 4) == sizeof(down);
+    }
+    period = (int64_t)(UINT64_C(1448) * 8 * SEC /
+                       esp_engine_link_ceiling_bps(h->engine));
+    CHECK(w.now - start <= 1000 * (period + 2));
+    CHECK(w.now - start >= 999 * (period - 2));
+    CHECK(received >= 998);
+    CHECK_INT(host_counter(h, "rx-blocked"), 0);
+    world_run(&w, 20 * MS);
+    CHECK_INT(ap_counter(ap, "from-station") - sent, 1000);
+    world_free(&w);
+}
+
+static void throughput(void)
+{
+    throughput_of(ESP_CHIP_ESP32);
+    throughput_of(ESP_CHIP_ESP32C2);
+    throughput_of(ESP_CHIP_ESP32C3);
+    throughput_of(ESP_CHIP_ESP32C6);
+}
+
 static void disconnects(void)
 {
     uint8_t leave[8] = { 8, 0 };
@@ -612,6 +669,90 @@ static void several_stations(void)
     world_free(&w);
 }
 
+/* A network that answers at once, from inside send, as slirp does */
+static struct esp_ap *echo_ap;
+static unsigned echoes;
+
+static void echo_send(void *opaque, const uint8_t *frame, size_t len)
+{
+    uint8_t back[FRAME];
+
+    (void)opaque;
+    memcpy(back, frame + 6, 6);
+    memcpy(back + 6, frame, 6);
+    memcpy(back + 12, frame + 12, len - 12);
+    echoes++;
+    esp_ap_receive(echo_ap, back, len);
+    esp_ap_receive(echo_ap, back, len);
+}
+
+static void answers_at_once(void)
+{
+    static const struct esp_ap_ops echo_ops = { .send = echo_send };
+    struct esp_ap_config cfg;
+    uint8_t frame[300];
+    const uint8_t *p;
+    struct world w;
+    struct host *h;
+    char err[128];
+    size_t len;
+    uint8_t mac[6];
+
+    world_init(&w);
+    esp_ap_config_init(&cfg);
+    echo_ap = esp_ap_new(w.air, &cfg, &echo_ops, NULL, err, sizeof(err));
+    w.ap[w.ap_count++] = echo_ap;
+    h = world_add(&w, NULL);
+    REQUIRE(host_up(h));
+    memcpy(mac, h->rsp + 8, 6);
+    REQUIRE(host_join(h, echo_ap));
+    for (unsigned i = 0; i < 5; i++) {
+        make_eth(frame, gateway, mac, 0x0800, 100 + i);
+        host_send(h, 0, 0, frame, 100 + i);
+        for (unsigned j = 0; j < 2; j++) {
+            p = host_data(h, SEC, &len);
+            CHECK(p && len == 100 + i && !memcmp(p, mac, 6));
+        }
+    }
+    CHECK_INT(echoes, 5);
+    world_free(&w);
+}
+
+/* Only the ESP32-C5 hears 5 GHz. */
+static void five_ghz(void)
+{
+    for (unsigned dual = 0; dual < 2; dual++) {
+        struct esp_config cfg = world_config(ESP_GENERATION_G1);
+        uint8_t scan[44] = { 0 };
+        const uint8_t *p;
+        const uint8_t *ie;
+        unsigned channels = 0;
+        struct world w;
+        struct host *h;
+        size_t len;
+
+        world_init(&w);
+        world_add_ap(&w, "low", 36);
+        world_add_ap(&w, "mid", 100);
+        world_add_ap(&w, "high", 161);
+        cfg.chip = dual ? ESP_CHIP_ESP32C5 : ESP_CHIP_ESP32C6;
+        cfg.scan_dwell_ns = 110 * MS;
+        h = world_add(&w, &cfg);
+        REQUIRE(host_up(h));
+        CHECK(host_ok(h, 0, 4, scan, sizeof(scan)));
+        while ((p = host_event(h, 1, 10 * SEC, &len)) && p[1]) {
+            channels |= p[11] == 36 ? 1 : p[11] == 100 ? 2 :
+                        p[11] == 161 ? 4 : 8;
+            CHECK_INT(find_ie(p + 40, len - 40, 3, &ie), -1);
+            CHECK_INT(find_ie(p + 40, len - 40, 61, &ie), 22);
+            CHECK_INT(ie[0], p[11]);
+        }
+        CHECK(p != NULL);
+        CHECK_INT(channels, dual ? 7 : 0);
+        world_free(&w);
+    }
+}
+
 static void access_points(void)
 {
     struct esp_ap_config cfg;
@@ -660,8 +801,11 @@ const struct test station_tests[] = {
     { "station: data both ways", data },
     { "station: offsets of old firmware", old_offsets },
     { "station: overload", overload },
+    { "station: throughput both ways", throughput },
     { "station: disconnects", disconnects },
     { "station: several stations", several_stations },
+    { "station: a network that answers at once", answers_at_once },
+    { "station: 5 GHz", five_ghz },
     { "station: access point configuration", access_points },
     { 0 }
 };

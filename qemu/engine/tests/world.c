@@ -31,7 +31,31 @@ static void op_set_line(void *opaque, enum esp_line line, bool level)
     }
 }
 
+static void op_trace(void *opaque, enum esp_trace id, uint64_t a,
+                     uint64_t b, uint64_t c)
+{
+    struct host *h = opaque;
+
+    (void)a;
+    (void)b;
+    (void)c;
+    h->broken |= h->in_transfer;
+    h->traces[id]++;
+}
+
+static void op_frame(void *opaque, enum esp_direction dir,
+                     const uint8_t *data, size_t len)
+{
+    struct host *h = opaque;
+
+    h->frames[dir]++;
+    memcpy(h->last[dir], data, len);
+    h->last_len[dir] = len;
+}
+
 static const struct esp_ops ops = {
+    .trace = op_trace,
+    .frame = op_frame,
     .now = op_now,
     .set_timer = op_set_timer,
     .set_line = op_set_line,

@@ -42,6 +42,11 @@ struct host {
     unsigned event_count;
     struct event event[MAX_EVENTS];
     uint16_t seq;
+    /* What esp_ops.frame and esp_ops.trace reported */
+    unsigned frames[ESP_DIRECTION_COUNT];
+    uint8_t last[ESP_DIRECTION_COUNT][FRAME];
+    size_t last_len[ESP_DIRECTION_COUNT];
+    unsigned traces[ESP_TRACE_COUNT];
     /* How the last command went */
     uint8_t rsp[FRAME];
     size_t rsp_len;
