@@ -128,7 +128,7 @@ def _show(guest: QemuTarget, prepared: Prepared, measured: Measured) -> None:
         measured.interrupts = sum(
             count - lines_before.get(name, 0)
             for name, count in wifi.interrupts().items()
-            if device in name or info["driver"] in name
+            if name.startswith(device)
         )
         findings = log.read().findings()
         if findings:

@@ -105,15 +105,20 @@ def render(measured: Measured) -> RenderableType:
         Text("\nSummary", style="bold underline"),
         facts,
         Text("\niw dev wlan0 link", style="bold"),
-        Padding(Text(link.expandtabs(4)), (0, 0, 0, 2)),
+        _quoted(link.expandtabs(4)),
         Text("\nip -s link show wlan0", style="bold"),
-        Padding(Text(measured.ip_statistics.rstrip()), (0, 0, 0, 2)),
+        _quoted(measured.ip_statistics.rstrip()),
         Text(),
         throughput(measured),
         Text(),
         durations(measured.seconds),
     ]
     return Group(*parts)
+
+
+def _quoted(text: str) -> RenderableType:
+    """What a tool printed, as it printed it."""
+    return Padding(Text(text, no_wrap=True, overflow="ignore"), (0, 0, 0, 2), expand=False)
 
 
 def _ping(ping: Ping | None) -> str:

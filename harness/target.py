@@ -250,9 +250,10 @@ class Target(abc.ABC):
     def _note(self, result: Result) -> None:
         if self.log is None:
             return
+        said = result.stdout if b"\0" not in result.raw else f"({len(result.raw)} bytes, not text)\n"
         with self.log.open("a", encoding="utf-8") as log:
             log.write(
-                f"# {result.command}\n{result.stdout}{result.stderr}"
+                f"# {result.command}\n{said}{result.stderr}"
                 f"[exit status {result.status}, {result.seconds:.2f} s]\n\n"
             )
 

@@ -397,15 +397,12 @@ def capture(
     target: Target, interface: str, expression: str, path: str = "/run/capture.pcap"
 ) -> Iterator[Job]:
     """Run tcpdump on the target while the body runs; the frames are in `path` there afterwards."""
-    command = (
-        f"exec tcpdump -n -U -i {shlex.quote(interface)} -w {shlex.quote(path)} {shlex.quote(expression)}"
-    )
+    command = f"exec tcpdump -n -U --immediate-mode -i {shlex.quote(interface)} -w {shlex.quote(path)} {shlex.quote(expression)}"
     job = target.spawn(command)
     try:
         job.wait_output("listening on")
         yield job
     finally:
-        # On SIGTERM tcpdump writes out what the kernel still holds and prints its counts.
         job.stop()
 
 

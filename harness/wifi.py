@@ -113,16 +113,13 @@ def parse_colons(text: str) -> dict[str, str]:
 
 
 def parse_interrupts(text: str) -> dict[str, int]:
-    """/proc/interrupts: how often each handler ran, all CPUs together, by the name that ends the line."""
+    """/proc/interrupts: how often each handler ran, all CPUs together, by the handler's name."""
     result: dict[str, int] = {}
     for line in text.splitlines()[1:]:
-        number, _, rest = line.partition(":")
-        words = rest.split()
-        counts = []
-        while words and words[0].isdigit():
-            counts.append(int(words.pop(0)))
-        if counts and words and number.strip().isdigit():
-            result[words[-1]] = result.get(words[-1], 0) + sum(counts)
+        # Number, a count for each CPU, controller, its line, trigger, names of the handlers.
+        match = re.match(r" *\d+:((?: +\d+)+) .*\b(?:Edge|Level) +(\S.*)$", line)
+        if match:
+            result[match[2].strip()] = result.get(match[2].strip(), 0) + sum(map(int, match[1].split()))
     return result
 
 

@@ -47,8 +47,8 @@ Connected to 52:54:00:12:34:56 (on wlan0)
 INTERRUPTS = """\
            CPU0       CPU1
  11:       1203        877     GICv3  30 Level     arch_timer
- 45:        100          1  gpio-mxc  20 Edge      esp_hosted-handshake
- 46:          3          0  gpio-mxc  21 Edge      esp_hosted-data-ready
+ 45:        100          1  gpio-mxc  20 Edge      spi1.0 handshake
+ 46:          3          0  gpio-mxc  21 Edge      spi1.0 data-ready
 IPI0:        70         80       Rescheduling interrupts
 Err:          0
 """
@@ -86,6 +86,6 @@ def test_ethtool() -> None:
 def test_interrupts() -> None:
     assert parse_interrupts(INTERRUPTS) == {
         "arch_timer": 2080,
-        "esp_hosted-handshake": 101,
-        "esp_hosted-data-ready": 3,
+        "spi1.0 handshake": 101,
+        "spi1.0 data-ready": 3,
     }
