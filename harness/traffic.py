@@ -397,7 +397,8 @@ def capture(
     target: Target, interface: str, expression: str, path: str = "/run/capture.pcap"
 ) -> Iterator[Job]:
     """Run tcpdump on the target while the body runs; the frames are in `path` there afterwards."""
-    command = f"exec tcpdump -n -U --immediate-mode -i {shlex.quote(interface)} -w {shlex.quote(path)} {shlex.quote(expression)}"
+    words = ["tcpdump", "-n", "-U", "--immediate-mode", "-i", interface, "-w", path, expression]
+    command = f"exec {shlex.join(words)}"
     job = target.spawn(command)
     try:
         job.wait_output("listening on")
