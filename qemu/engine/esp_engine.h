@@ -318,7 +318,7 @@ struct esp_fault_arming {
     uint32_t count;             /* 0: until disarmed */
     uint32_t probability_ppm;   /* 1..1000000 */
     uint32_t match;             /* ESP_AUTO: any; else see the fault */
-    uint64_t arg;               /* ESP_AUTO64: the fault's default */
+    uint64_t arg;               /* up to 2^60; ESP_AUTO64: the default */
 };
 
 unsigned esp_fault_count(void);

@@ -72,6 +72,10 @@ bool esp_engine_fault_arm(struct esp_engine *e, unsigned index,
                  "the probability must be 1 to 1000000 parts per million");
         return false;
     }
+    if (how->arg != ESP_AUTO64 && how->arg > TIME_MAX) {
+        snprintf(err, errlen, "the argument must be at most 2^60");
+        return false;
+    }
     esp_enter(e);
     f = &e->p.fault[index];
     f->armed = true;

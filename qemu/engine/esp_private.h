@@ -14,6 +14,8 @@
 #define MS                      (1000 * US)
 #define SEC                     (1000 * MS)
 #define NEVER                   INT64_MAX
+/* 36 years: what times and delays from outside are held against */
+#define TIME_MAX                (INT64_C(1) << 60)
 
 /* Frame header: protocol.md 2 */
 #define HDR_LEN                 12

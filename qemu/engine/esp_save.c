@@ -80,6 +80,20 @@ static void limit(struct walk *w, uint64_t value, uint64_t max,
     }
 }
 
+/* A moment that arithmetic can stand */
+static void visit_time(struct walk *w, int64_t *time)
+{
+    visit_s64(w, time);
+    limit(w, *time < 0 || *time > TIME_MAX, 0, "a time makes no sense");
+}
+
+static void visit_deadline(struct walk *w, int64_t *time)
+{
+    visit_s64(w, time);
+    limit(w, *time != NEVER && (*time < 0 || *time > TIME_MAX), 0,
+          "a deadline makes no sense");
+}
+
 /* Which frames may be in a place: what its reader relies upon. */
 enum place { FROM_HOST, TO_HOST, MGMT_BOX, DATA_BOX };
 
@@ -126,7 +140,7 @@ static void visit_frame(struct walk *w, struct esp_engine *e, uint16_t *slot,
         }
     }
     f = &e->frame[*slot];
-    V(f->due);
+    visit_time(w, &f->due);
     V(f->len);
     V(f->kind);
     V(f->if_type);
@@ -236,7 +250,7 @@ static void visit_station(struct walk *w, struct station *sta)
     V(sta->auth_seq);
     V(sta->assoc_seq);
     V(sta->connect_seq);
-    V(sta->last_beacon);
+    visit_time(w, &sta->last_beacon);
     V(sta->auth_len);
     BYTES(sta->auth_data);
     V(sta->ie_len);
@@ -300,9 +314,10 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     limit(w, s->pos, ESP_TRANSACTION_SIZE, "too many bytes clocked");
     limit(w, s->armed_len, ESP_TRANSACTION_SIZE, "too many bytes armed");
     V(s->unarmed_bytes);
-    V(s->cs_fall);
-    V(s->filled);
+    visit_time(w, &s->cs_fall);
+    visit_time(w, &s->filled);
     V(s->glitch_ns);
+    limit(w, s->glitch_ns, TIME_MAX, "a pulse is too long");
     BYTES(s->miso);
     BYTES(s->mosi);
     BYTES(s->rx);
@@ -317,7 +332,7 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     visit_held(w, e, &s->rx_held, FROM_HOST);
     visit_held(w, e, &s->sender_held, TO_HOST);
     visit_held(w, e, &s->late_response, TO_HOST);
-    V(s->air_busy);
+    visit_time(w, &s->air_busy);
 }
 
 static void visit_hci(struct walk *w, struct hci *hci)
@@ -391,6 +406,7 @@ static void visit_persistent(struct walk *w, struct persistent_state *p)
         V(f->ppm);
         V(f->match);
         V(f->arg);
+        limit(w, f->arg, TIME_MAX, "a fault's argument is too large");
         V(f->fired);
     }
     V(p->random);
@@ -434,9 +450,9 @@ static void visit_engine(struct walk *w, struct esp_engine *e)
         return;
     }
     for (unsigned i = 0; i < TIMER_COUNT; i++) {
-        V(s->due[i]);
+        visit_deadline(w, &s->due[i]);
     }
-    V(s->boot_time);
+    visit_time(w, &s->boot_time);
     V(s->generation);
     limit(w, s->generation, ESP_GENERATION_COUNT - 1, "no such generation");
     V(s->reset_reason);

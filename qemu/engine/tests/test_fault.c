@@ -577,6 +577,9 @@ static void arming(void)
                   "million"));
     CHECK(!esp_engine_fault_arm(h->engine, 9999, &how, err, sizeof(err)));
     how.probability_ppm = 1000000;
+    how.arg = UINT64_MAX - 1;
+    CHECK(!esp_engine_fault_arm(h->engine, index, &how, err, sizeof(err)));
+    how.arg = DEFAULT;
     CHECK(esp_engine_fault_arm(h->engine, index, &how, err, sizeof(err)));
     for (unsigned i = 0; i < 5; i++) {
         CHECK(host_command(h, 0, 3, NULL, 0));
