@@ -1137,7 +1137,9 @@ void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack)
 	esp_link_expect(&vif->esp->link, ESP_EXPECT_TX_STATUS, false);
 	wiphy_delayed_work_cancel(vif->esp->wiphy, &ap->timeout);
 	/* Our own copy: what the firmware returns need not be the same. */
-	if (!esp_skb_cb(skb)->no_ack)
+	if (esp_skb_cb(skb)->probe)
+		esp_probe_status(vif->ndev, skb->data + 4, cookie, ack);
+	else if (!esp_skb_cb(skb)->no_ack)
 		cfg80211_mgmt_tx_status(&vif->wdev, cookie, skb->data,
 					skb->len, ack, GFP_KERNEL);
 	consume_skb(skb);
@@ -1236,6 +1238,46 @@ static int esp_mgmt_tx(struct wiphy *wiphy, struct wireless_dev *wdev,
 	skb_put_data(skb, params->buf, params->len);
 	*esp_skb_cb(skb) = (struct esp_skb_cb) {
 		.no_ack = params->dont_wait_for_ack,
+		.cookie = cookie,
+	};
+	skb_queue_tail(&vif->ap.tx, skb);
+	wiphy_work_queue(wiphy, &vif->esp->mgmt_work);
+
+	return 0;
+}
+
+/*
+ * Is a station still there? The firmware sends no null frames for us, but a
+ * public action frame of a vendor's kind does as well: a station acknowledges
+ * it and has no further use for it.
+ */
+static int esp_probe_station(struct wiphy *wiphy, struct net_device *ndev,
+			     const u8 *peer, u64 cookie)
+{
+	static const u8 body[] = {
+		WLAN_CATEGORY_PUBLIC, WLAN_PUB_ACTION_VENDOR_SPECIFIC,
+		0x18, 0xfe, 0x34, 0x00,
+	};
+	struct esp_vif *vif = netdev_priv(ndev);
+	struct ieee80211_hdr_3addr *hdr;
+	struct sk_buff *skb;
+
+	if (esp_ap_find(vif, peer) < 0)
+		return -ENOLINK;
+	if (skb_queue_len(&vif->ap.tx) >= ESP_MGMT_TX_QUEUE)
+		return -EBUSY;
+	skb = alloc_skb(sizeof(*hdr) + sizeof(body), GFP_KERNEL);
+	if (!skb)
+		return -ENOMEM;
+	hdr = skb_put_zero(skb, sizeof(*hdr));
+	hdr->frame_control = cpu_to_le16(IEEE80211_FTYPE_MGMT |
+					 IEEE80211_STYPE_ACTION);
+	ether_addr_copy(hdr->addr1, peer);
+	ether_addr_copy(hdr->addr2, ndev->dev_addr);
+	ether_addr_copy(hdr->addr3, ndev->dev_addr);
+	skb_put_data(skb, body, sizeof(body));
+	*esp_skb_cb(skb) = (struct esp_skb_cb) {
+		.probe = true,
 		.cookie = cookie,
 	};
 	skb_queue_tail(&vif->ap.tx, skb);
@@ -1394,6 +1436,7 @@ static const struct cfg80211_ops esp_cfg80211_ops = {
 	.change_beacon = esp_change_beacon,
 	.stop_ap = esp_stop_ap,
 	.mgmt_tx = ESP_OP_COOKIE(esp_mgmt_tx),
+	.probe_peer = ESP_OP_COOKIE(esp_probe_station),
 	.set_tx_power = ESP_OP_TXPOWER(esp_set_tx_power),
 	.get_tx_power = ESP_OP_TXPOWER(esp_get_tx_power),
 };
@@ -1593,12 +1636,16 @@ static struct wiphy *esp_alloc_wiphy(struct esp_hosted *esp, const u8 *mac)
 				 BIT(NL80211_IFTYPE_AP);
 	wiphy->mgmt_stypes = esp_mgmt_stypes;
 	wiphy->max_ap_assoc_sta = ESP_AP_STATIONS;
+	wiphy->flags |= WIPHY_FLAG_NETNS_OK | WIPHY_FLAG_REPORTS_OBSS;
+	/* The firmware decides about power saving, see its configuration. */
+	wiphy->flags &= ~WIPHY_FLAG_PS_ON_BY_DEFAULT;
 	wiphy->signal_type = CFG80211_SIGNAL_TYPE_MBM;
 	wiphy->max_scan_ssids = 1;
 	wiphy->cipher_suites = esp_ciphers;
 	wiphy->n_cipher_suites = ARRAY_SIZE(esp_ciphers);
 	wiphy->features = NL80211_FEATURE_SAE |
-			  NL80211_FEATURE_INACTIVITY_TIMER;
+			  NL80211_FEATURE_INACTIVITY_TIMER |
+			  NL80211_FEATURE_SK_TX_STATUS;
 	wiphy->reg_notifier = esp_reg_notifier;
 
 	return wiphy;

@@ -8,6 +8,7 @@
 #ifndef ESP_HOSTED_COMPAT_H
 #define ESP_HOSTED_COMPAT_H
 
+#include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/version.h>
 
@@ -33,6 +34,25 @@
 #define ESP_ASSIGN_STR(dst) __assign_str(dst)
 #else
 #define ESP_ASSIGN_STR(dst) __assign_str(dst, dev_name(esp->dev))
+#endif
+
+#if ESP_KERNEL(6, 16)
+#define esp_wants_wifi_status(skb) sk_requests_wifi_status((skb)->sk)
+#else
+static inline bool esp_wants_wifi_status(const struct sk_buff *skb)
+{
+	return skb->sk && (skb_shinfo(skb)->tx_flags & SKBTX_WIFI_STATUS);
+}
+#endif
+
+/* In 7.1 a link was added, which we never have. */
+#if ESP_KERNEL(7, 1)
+#define esp_probe_status(ndev, peer, cookie, ack) \
+	cfg80211_probe_status(ndev, peer, cookie, -1, ack, 0, false, GFP_KERNEL)
+#else
+#define esp_probe_status(ndev, peer, cookie, ack) \
+	cfg80211_probe_status(ndev, peer, cookie, ack, 0, false, GFP_KERNEL)
+#define probe_peer probe_client
 #endif
 
 #endif /* ESP_HOSTED_COMPAT_H */
@@ -145,6 +165,15 @@ static int esp_mgmt_tx_new_cookie(struct wiphy *wiphy,
 	*cookie = esp_next_cookie(wiphy);
 
 	return esp_mgmt_tx(wiphy, wdev, params, *cookie);
+}
+
+static int esp_probe_station_new_cookie(struct wiphy *wiphy,
+					struct net_device *ndev,
+					const u8 *peer, u64 *cookie)
+{
+	*cookie = esp_next_cookie(wiphy);
+
+	return esp_probe_station(wiphy, ndev, peer, *cookie);
 }
 #endif
 

@@ -154,6 +154,7 @@ enum esp_expect {
  * @net: counted by BQL, goes back to the network interface when done
  * @sent: clocked out, set by the link
  * @no_ack: management frame that nobody wants the status of
+ * @probe: management frame that shows whether a station is there
  * @cookie: management frame's name towards user space
  */
 struct esp_skb_cb {
@@ -163,6 +164,7 @@ struct esp_skb_cb {
 	bool net;
 	bool sent;
 	bool no_ack;
+	bool probe;
 	u64 cookie;
 };
 

@@ -55,6 +55,31 @@ static bool esp_scan_wanted(const struct cfg80211_scan_request *request,
 	return false;
 }
 
+/* hostapd wants to hear its neighbours; the firmware cuts the header off. */
+static void esp_report_neighbour(struct esp_vif *vif,
+				 const struct ieee80211_channel *chan, s32 dbm,
+				 const u8 *bssid, const u8 *body, size_t len)
+{
+	struct ieee80211_hdr_3addr *hdr;
+	u8 *frame;
+
+	frame = kmalloc(sizeof(*hdr) + len, GFP_KERNEL);
+	if (!frame)
+		return;
+	hdr = (struct ieee80211_hdr_3addr *)frame;
+	*hdr = (struct ieee80211_hdr_3addr) {
+		.frame_control = cpu_to_le16(IEEE80211_FTYPE_MGMT |
+					     IEEE80211_STYPE_BEACON),
+	};
+	eth_broadcast_addr(hdr->addr1);
+	memcpy(hdr->addr2, bssid, ETH_ALEN);
+	memcpy(hdr->addr3, bssid, ETH_ALEN);
+	memcpy(frame + sizeof(*hdr), body, len);
+	cfg80211_report_obss_beacon(vif->esp->wiphy, frame, sizeof(*hdr) + len,
+				    chan->center_freq, dbm);
+	kfree(frame);
+}
+
 static void esp_scan_result(struct esp_vif *vif, const struct sk_buff *skb)
 {
 	const struct esp_event_frame *ev = (const void *)skb->data;
@@ -100,6 +125,9 @@ static void esp_scan_result(struct esp_vif *vif, const struct sk_buff *skb)
 	rssi = clamp_t(s32, le32_to_cpu(ev->rssi), S8_MIN, 0);
 	data.signal = DBM_TO_MBM(rssi);
 	data.boottime_ns = ktime_get_boottime_ns();
+	if (vif->ap.started && type == CFG80211_BSS_FTYPE_BEACON)
+		esp_report_neighbour(vif, data.chan, rssi, bssid, ev->frame,
+				     len);
 
 	bss = cfg80211_inform_bss_data(esp->wiphy, &data, type, bssid,
 				       get_unaligned_le64(ev->frame),

@@ -9,6 +9,7 @@
 
 #include <linux/etherdevice.h>
 #include <linux/if_ether.h>
+#include <net/sock.h>
 
 #include "esp_hosted.h"
 
@@ -161,6 +162,21 @@ static const struct net_device_ops esp_netdev_ops = {
 	.ndo_get_stats64 = esp_ndo_get_stats64,
 };
 
+/*
+ * hostapd asks for the status of its EAPOL frames. That the co-processor took
+ * the frame is the best we know: it reports no acknowledgements for data.
+ */
+static void esp_netdev_report_status(struct sk_buff *skb)
+{
+	struct sk_buff *status;
+
+	if (!esp_wants_wifi_status(skb))
+		return;
+	status = skb_clone_sk(skb);
+	if (status)
+		skb_complete_wifi_ack(status, esp_skb_cb(skb)->sent);
+}
+
 /* Free what was sent, tell BQL, and let more come. */
 static void esp_netdev_clean(struct esp_vif *vif, int budget)
 {
@@ -172,6 +188,7 @@ static void esp_netdev_clean(struct esp_vif *vif, int budget)
 	while ((skb = skb_dequeue(&vif->done))) {
 		packets++;
 		bytes += skb->len;
+		esp_netdev_report_status(skb);
 		if (esp_skb_cb(skb)->sent) {
 			dev_sw_netstats_tx_add(ndev, 1, skb->len);
 			napi_consume_skb(skb, budget);
