@@ -16,10 +16,11 @@ from harness.qemu import MachineConfig
 from harness.wifi import MODULE
 
 TRY = f"""\
-  modprobe {MODULE}                        load the driver: wlan0 appears after the co-processor's boot
-  ip link set wlan0 up; iw dev wlan0 scan    what is in the air
-  iw dev wlan0 connect {scenario.SSID}          associate
-  udhcpc -i wlan0                            get an address; then: ping 10.0.2.2"""
+  modprobe {MODULE}                  load the driver: wlan0 appears once the co-processor has booted
+  ip link set wlan0 up
+  iw dev wlan0 scan                    what is in the air
+  iw dev wlan0 connect {scenario.SSID}      associate
+  udhcpc -i wlan0                      get an address; then: ping 10.0.2.2"""
 
 
 def boot(kernel: str | None, board: str | None, *, shell: bool = False, gdb: bool = False) -> None:
@@ -68,9 +69,7 @@ def _interactive(config: MachineConfig, prepared: Prepared, program: Path, run_d
 
 def gdb_commands(config: MachineConfig, prepared: Prepared) -> list[str]:
     """What to type to debug the kernel and the driver."""
-    debugger = next(
-        (name for name in ("gdb-multiarch", "aarch64-linux-gnu-gdb", "gdb") if shutil.which(name)), None
-    )
+    debugger = next((name for name in ("gdb-multiarch", "aarch64-linux-gnu-gdb") if shutil.which(name)), None)
     return [
         f"  {debugger or 'gdb-multiarch'} {prepared.module} -ex 'set architecture aarch64' "
         f"-ex 'target remote 127.0.0.1:{config.gdb_port}'",
