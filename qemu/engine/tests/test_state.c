@@ -65,28 +65,6 @@ static void deterministic(void)
     CHECK(sum[0] == sum[1]);
 }
 
-static bool reload(struct host *h)
-{
-    size_t size = esp_engine_save(h->engine, NULL, 0);
-    uint8_t *buf = malloc(size);
-    char err[128] = "";
-    bool ok;
-
-    CHECK_INT(esp_engine_save(h->engine, buf, size), size);
-    ok = esp_engine_load(h->engine, buf, size, err, sizeof(err));
-    if (!ok) {
-        tap_fail(__FILE__, __LINE__, "%s", err);
-    } else {
-        uint8_t *again = malloc(size);
-
-        CHECK_INT(esp_engine_save(h->engine, again, size), size);
-        CHECK(!memcmp(buf, again, size));
-        free(again);
-    }
-    free(buf);
-    return ok;
-}
-
 /* Saved and loaded after every step: nothing may change. */
 static void save_everywhere(void)
 {
@@ -100,7 +78,7 @@ static void save_everywhere(void)
     world_free(&w);
     h = busy_start(&w);
     for (unsigned i = 0; i < 120; i++) {
-        REQUIRE(reload(h));
+        REQUIRE(host_reload(h));
         saved = busy_run(&w, h, i, i + 1, saved);
     }
     CHECK(plain == saved);
@@ -228,6 +206,23 @@ static void access_point_state(void)
     world_free(&w);
 }
 
+/* What the other suites check must not depend on being saved and loaded. */
+static void reload_always(void)
+{
+    static const struct test *const suites[] = {
+        command_tests, station_tests, g2_tests, softap_tests, fault_tests,
+        quirk_tests, hci_tests,
+    };
+
+    world_reloads = true;
+    for (unsigned i = 0; i < sizeof(suites) / sizeof(suites[0]); i++) {
+        for (const struct test *t = suites[i]; t->name; t++) {
+            t->run();
+        }
+    }
+    world_reloads = false;
+}
+
 static void reconfigure(void)
 {
     struct esp_config cfg;
@@ -255,6 +250,7 @@ const struct test state_tests[] = {
     { "state: saved and loaded after every step", save_everywhere },
     { "state: saved in a transaction and a scan", save_in_transaction },
     { "state: damaged data", damaged_state },
+    { "state: every suite with saved and loaded devices", reload_always },
     { "state: access point", access_point_state },
     { "state: configuration while running", reconfigure },
     { 0 }

@@ -698,6 +698,7 @@ static void answers_at_once(void)
     size_t len;
     uint8_t mac[6];
 
+    echoes = 0;
     world_init(&w);
     esp_ap_config_init(&cfg);
     echo_ap = esp_ap_new(w.air, &cfg, &echo_ops, NULL, err, sizeof(err));

@@ -5,6 +5,8 @@
 #include "tap.h"
 #include "world.h"
 
+bool world_reloads;
+
 static int64_t op_now(void *opaque)
 {
     return ((struct host *)opaque)->world->now;
@@ -197,9 +199,33 @@ bool host_wait(struct host *h, enum esp_line line, bool level, int64_t limit)
     return true;
 }
 
+bool host_reload(struct host *h)
+{
+    size_t size = esp_engine_save(h->engine, NULL, 0);
+    uint8_t *buf = malloc(size);
+    uint8_t *again = malloc(size);
+    char err[128] = "";
+    bool ok;
+
+    CHECK_INT(esp_engine_save(h->engine, buf, size), size);
+    ok = esp_engine_load(h->engine, buf, size, err, sizeof(err));
+    if (!ok) {
+        tap_fail(__FILE__, __LINE__, "%s", err);
+    } else {
+        CHECK_INT(esp_engine_save(h->engine, again, size), size);
+        CHECK(!memcmp(buf, again, size));
+    }
+    free(again);
+    free(buf);
+    return ok;
+}
+
 void host_clock(struct host *h, const uint8_t *tx, size_t txlen,
                 uint8_t *rx, size_t bytes)
 {
+    if (world_reloads && h->clocked++ % 5 == 0) {
+        host_reload(h);
+    }
     esp_engine_set_cs(h->engine, false);
     h->in_transfer = true;
     for (size_t i = 0; i < bytes; i++) {

@@ -42,6 +42,7 @@ struct host {
     unsigned event_count;
     struct event event[MAX_EVENTS];
     uint16_t seq;
+    unsigned clocked;
     /* What esp_ops.frame and esp_ops.trace reported */
     unsigned frames[ESP_DIRECTION_COUNT];
     uint8_t last[ESP_DIRECTION_COUNT][FRAME];
@@ -65,6 +66,9 @@ struct world {
     unsigned packet_count;
     struct event packet[MAX_PACKETS];
 };
+
+/* When set, every fifth transaction finds a device saved and loaded. */
+extern bool world_reloads;
 
 void world_init(struct world *w);
 void world_free(struct world *w);
@@ -110,6 +114,9 @@ const uint8_t *host_event(struct host *h, uint8_t code, int64_t limit,
 const uint8_t *host_data(struct host *h, int64_t limit, size_t *len);
 uint64_t host_counter(struct host *h, const char *name);
 uint64_t ap_counter(struct esp_ap *ap, const char *name);
+
+/* Saves and loads the device; checks that nothing is lost. */
+bool host_reload(struct host *h);
 
 /* Bring-up shared by many tests */
 bool host_up(struct host *h);
