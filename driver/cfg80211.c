@@ -504,6 +504,7 @@ static void esp_fill_station(struct esp_vif *vif, struct station_info *sinfo)
 				sta->connected_since;
 	sinfo->txrate = sta->rate;
 	sinfo->bss_param.beacon_interval = sta->beacon_interval;
+	sinfo->bss_param.dtim_period = sta->dtim_period;
 	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_RX_PACKETS) |
 			 BIT_ULL(NL80211_STA_INFO_RX_BYTES64) |
 			 BIT_ULL(NL80211_STA_INFO_TX_PACKETS) |

@@ -325,6 +325,7 @@ enum esp_sta_state {
  * @connected_since: start of the connection, seconds since boot
  * @rate: highest rate the association allows
  * @beacon_interval: of the access point, in TU
+ * @dtim_period: of the access point, in beacons, 0 if unknown
  * @rx_packets: interface counters at the start of the connection ...
  * @rx_bytes: ...
  * @tx_packets: ...
@@ -346,6 +347,7 @@ struct esp_sta {
 	time64_t connected_since;
 	struct rate_info rate;
 	u16 beacon_interval;
+	u8 dtim_period;
 	u64 rx_packets;
 	u64 rx_bytes;
 	u64 tx_packets;
@@ -438,6 +440,7 @@ struct esp_vif {
  * @cmd: control channel
  * @state_lock: protects @state, @boot and the order between them
  * @state: &enum esp_state
+ * @resume_state: the state before suspend
  * @flags: &enum esp_flag
  * @reset_reason: why the next reset happens, a string constant
  * @wq: ordered workqueue of @work and @boot_timeout
@@ -474,6 +477,7 @@ struct esp_hosted {
 
 	spinlock_t state_lock; /* protects state, boot and country */
 	enum esp_state state;
+	enum esp_state resume_state;
 	unsigned long flags;
 	const char *reset_reason;
 	struct workqueue_struct *wq;

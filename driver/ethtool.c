@@ -143,15 +143,109 @@ static void esp_set_msglevel(struct net_device *ndev, u32 level)
 	vif->msg_enable = level;
 }
 
+enum esp_test {
+	ESP_TEST_STATE,
+	ESP_TEST_HANDSHAKE,
+	ESP_TEST_COMMAND,
+	ESP_TEST_COUNT
+};
+
+static const char esp_test_names[ESP_TEST_COUNT][ETH_GSTRING_LEN] = {
+	[ESP_TEST_STATE] = "in service      (on/offline)",
+	[ESP_TEST_HANDSHAKE] = "handshake pulse (on/offline)",
+	[ESP_TEST_COMMAND] = "command answer  (on/offline)",
+};
+
 static void esp_get_strings(struct net_device *ndev, u32 set, u8 *data)
 {
 	if (set == ETH_SS_STATS)
 		memcpy(data, esp_stat_names, sizeof(esp_stat_names));
+	else if (set == ETH_SS_TEST)
+		memcpy(data, esp_test_names, sizeof(esp_test_names));
 }
 
 static int esp_get_sset_count(struct net_device *ndev, int set)
 {
-	return set == ETH_SS_STATS ? ESP_STAT_COUNT : -EOPNOTSUPP;
+	switch (set) {
+	case ETH_SS_STATS:
+		return ESP_STAT_COUNT;
+	case ETH_SS_TEST:
+		return ESP_TEST_COUNT;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/*
+ * One harmless command goes all the way to the firmware and back. Traffic goes
+ * on meanwhile, so online and offline are the same.
+ */
+static void esp_self_test(struct net_device *ndev, struct ethtool_test *test,
+			  u64 *data)
+{
+	struct esp_vif *vif = netdev_priv(ndev);
+	struct esp_hosted *esp = vif->esp;
+	unsigned long edges = READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]);
+	u8 mac[ESP_MAC_LEN];
+	unsigned int i;
+
+	data[ESP_TEST_STATE] = !esp_running(esp);
+	data[ESP_TEST_COMMAND] = !!esp_cmd_get_mac(esp, esp_vif_if_type(vif),
+						   mac);
+	data[ESP_TEST_HANDSHAKE] =
+		READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]) == edges;
+	for (i = 0; i < ESP_TEST_COUNT; i++) {
+		if (data[i])
+			test->flags |= ETH_TEST_FL_FAILED;
+	}
+}
+
+/* Version 1 of the dump: this structure, host byte order. */
+struct esp_regs {
+	u32 state;
+	u32 generation;
+	u32 flags;
+	u32 link_flags;
+	u32 expect;
+	u32 capabilities;
+	u32 ext_capabilities;
+	u32 chip;
+	u32 clock_hz;
+	u8 version[8];
+	u8 last_tx[32];
+	u8 last_rx[32];
+};
+
+static int esp_get_regs_len(struct net_device *ndev)
+{
+	return sizeof(struct esp_regs);
+}
+
+static void esp_get_regs(struct net_device *ndev, struct ethtool_regs *info,
+			 void *data)
+{
+	struct esp_vif *vif = netdev_priv(ndev);
+	struct esp_hosted *esp = vif->esp;
+	struct esp_regs *regs = data;
+
+	info->version = 1;
+	*regs = (struct esp_regs) {
+		.state = READ_ONCE(esp->state),
+		.generation = esp->gen,
+		.flags = esp->flags,
+		.link_flags = esp->link.flags,
+		.expect = esp->link.expect,
+		.capabilities = esp->boot.caps,
+		.ext_capabilities = esp->boot.ext_caps,
+		.chip = esp->boot.chip,
+		.clock_hz = esp->link.xfer.speed_hz,
+	};
+	memcpy(regs->version, esp->boot.version, sizeof(esp->boot.version));
+	/* Not while a transaction writes them. */
+	mutex_lock(&esp->link.lock);
+	memcpy(regs->last_tx, esp->link.last_tx, sizeof(regs->last_tx));
+	memcpy(regs->last_rx, esp->link.last_rx, sizeof(regs->last_rx));
+	mutex_unlock(&esp->link.lock);
 }
 
 static void esp_get_ethtool_stats(struct net_device *ndev,
@@ -175,5 +269,8 @@ const struct ethtool_ops esp_ethtool_ops = {
 	.get_strings = esp_get_strings,
 	.get_sset_count = esp_get_sset_count,
 	.get_ethtool_stats = esp_get_ethtool_stats,
+	.self_test = esp_self_test,
+	.get_regs_len = esp_get_regs_len,
+	.get_regs = esp_get_regs,
 	.get_ts_info = ethtool_op_get_ts_info,
 };

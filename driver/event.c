@@ -264,11 +264,16 @@ static void esp_sta_connected(struct esp_vif *vif, const u8 *frame, size_t len)
 {
 	struct esp_sta *sta = &vif->sta;
 	struct rtnl_link_stats64 stats = {};
+	const struct element *tim;
 
 	esp_netdev_stats(vif, &stats);
 	sta->state = ESP_STA_CONNECTED;
 	sta->connected_since = ktime_get_boottime_seconds();
 	sta->beacon_interval = sta->bss->beacon_interval;
+	rcu_read_lock();
+	tim = ieee80211_bss_get_elem(sta->bss, WLAN_EID_TIM);
+	sta->dtim_period = tim && tim->datalen >= 2 ? tim->data[1] : 0;
+	rcu_read_unlock();
 	sta->signal = 0;
 	sta->rx_packets = stats.rx_packets;
 	sta->rx_bytes = stats.rx_bytes;

@@ -125,6 +125,8 @@ static bool esp_link_ready(struct esp_link *link)
 	bool hs, work;
 
 	clear_bit(ESP_LINK_WAIT_HS, &link->flags);
+	/* Pairs with the barrier in esp_link_kick(). */
+	smp_mb__after_atomic();
 
 	/*
 	 * Handshake before data-ready: data-ready falls while handshake is
@@ -407,6 +409,8 @@ static irqreturn_t esp_link_dr_irq(int irq, void *data)
  */
 void esp_link_kick(struct esp_link *link)
 {
+	/* What was queued must be visible before the flag is read. */
+	smp_mb();
 	if (!test_bit(ESP_LINK_WAIT_HS, &link->flags))
 		esp_link_wake_owner(link);
 }

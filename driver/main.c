@@ -11,7 +11,7 @@
 #include <linux/gpio/consumer.h>
 #include <linux/mod_devicetable.h>
 #include <linux/module.h>
-#include <linux/rtnetlink.h>
+#include <linux/pm.h>
 
 #include "esp_hosted.h"
 
@@ -480,6 +480,62 @@ static void esp_remove(struct spi_device *spi)
 	gpiod_set_value_cansleep(esp->reset, 1);
 }
 
+/*
+ * cfg80211 has left all networks by now. The co-processor stays powered or it
+ * does not: either way it is left alone until resume, and neither asked nor
+ * expected to wake anybody.
+ */
+static int esp_suspend(struct device *dev)
+{
+	struct esp_hosted *esp = dev_get_drvdata(dev);
+
+	/* A reset or start-up under way ends at once and is done anew later. */
+	spin_lock_bh(&esp->state_lock);
+	esp->resume_state = esp->state;
+	esp_set_state(esp, ESP_STATE_SUSPENDED);
+	spin_unlock_bh(&esp->state_lock);
+	esp_cmd_cancel(esp, -ENETDOWN);
+	cancel_work_sync(&esp->work);
+	cancel_delayed_work_sync(&esp->boot_timeout);
+	esp_link_close(&esp->link);
+	if (esp->vif)
+		netif_device_detach(esp->vif->ndev);
+
+	return 0;
+}
+
+static int esp_resume(struct device *dev)
+{
+	struct esp_hosted *esp = dev_get_drvdata(dev);
+	bool running;
+
+	spin_lock_bh(&esp->state_lock);
+	running = esp->resume_state == ESP_STATE_RUNNING;
+	esp_set_state(esp, running ? ESP_STATE_RUNNING : ESP_STATE_RESET);
+	spin_unlock_bh(&esp->state_lock);
+
+	if (running) {
+		/*
+		 * If it lost power, it sends a boot event or falls silent;
+		 * both are handled as at any other time.
+		 */
+		esp_link_open(&esp->link);
+		set_bit(ESP_LINK_DATA, &esp->link.flags);
+	} else {
+		esp->reset_reason = NULL;
+		esp->boot_tries = 0;
+		clear_bit(ESP_FLAG_BOOTED, &esp->flags);
+		set_bit(ESP_FLAG_RESET, &esp->flags);
+		esp_queue_work(esp);
+	}
+	if (esp->vif)
+		netif_device_attach(esp->vif->ndev);
+
+	return 0;
+}
+
+static DEFINE_SIMPLE_DEV_PM_OPS(esp_pm_ops, esp_suspend, esp_resume);
+
 static const struct of_device_id esp_of_match[] = {
 	{ .compatible = "espressif,esp-hosted" },
 	{ .compatible = "espressif,esp32-spi" },
@@ -498,6 +554,7 @@ static struct spi_driver esp_driver = {
 	.driver = {
 		.name = ESP_DRV_NAME,
 		.of_match_table = esp_of_match,
+		.pm = pm_sleep_ptr(&esp_pm_ops),
 		.probe_type = PROBE_PREFER_ASYNCHRONOUS,
 	},
 	.id_table = esp_spi_ids,

@@ -36,19 +36,18 @@ static int esp_ndo_open(struct net_device *ndev)
 	/* A device that is restarting gets all this from the state worker. */
 	if (esp_running(esp))
 		err = esp_cfg80211_up(vif);
-	wiphy_unlock(esp->wiphy);
-	if (READ_ONCE(esp->state) == ESP_STATE_FAILED)
+	else if (READ_ONCE(esp->state) == ESP_STATE_FAILED)
 		err = -ENETDOWN;
-	if (err) {
-		netdev_err(ndev, "cannot start Wi-Fi: %d\n", err);
-		return err;
+	if (!err) {
+		napi_enable(&vif->napi);
+		WRITE_ONCE(vif->up, true);
+		netif_start_queue(ndev);
 	}
+	wiphy_unlock(esp->wiphy);
+	if (err)
+		netdev_err(ndev, "cannot start Wi-Fi: %d\n", err);
 
-	napi_enable(&vif->napi);
-	WRITE_ONCE(vif->up, true);
-	netif_start_queue(ndev);
-
-	return 0;
+	return err;
 }
 
 static int esp_ndo_stop(struct net_device *ndev)
