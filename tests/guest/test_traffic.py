@@ -87,7 +87,7 @@ def test_gentle_udp_loses_nothing(connected: Wifi, server: IperfServer, directio
 def test_socket_information_during_a_transfer(connected: Wifi, server: IperfServer) -> None:
     job = connected.target.spawn(traffic.iperf_command(server.port, seconds=4))
     connected.wait_packets("tx", 50)
-    text = connected.target.run(["ss", "-tin", "dst", traffic.HOST_FROM_GUEST]).stdout
+    text = connected.target.run(["ss", "-ti", "dst", traffic.HOST_FROM_GUEST]).stdout
     job.wait(40)
     assert re.search(r"\bcwnd:\d+", text) and re.search(r"\brtt:[\d.]+/", text)
 
