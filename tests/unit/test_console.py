@@ -166,7 +166,7 @@ def test_what_a_late_command_started_is_ended_too(shell: Shell, tmp_path: Path) 
 
 def test_command_that_resists_is_killed(shell: Shell) -> None:
     frame = shell.console.execute("trap '' TERM; while :; do sleep 0.1; done", 0.2)
-    assert frame.late and 3 < frame.seconds < 6
+    assert frame.late and 0.7 <= frame.seconds < 5
 
 
 def test_noise_was_really_there(tools: Path) -> None:
