@@ -104,9 +104,8 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake = directory / "dmesg"
     fake.write_text("#!/bin/sh\nexit 0\n")
     fake.chmod(0o755)
-    monkeypatch.setattr(
-        console, "FUNCTIONS", console.FUNCTIONS.replace("/run/harness", str(tmp_path / "run"))
-    )
+    functions = console.FUNCTIONS.replace("/run/harness", str(tmp_path / "run"))
+    monkeypatch.setattr(console, "FUNCTIONS", functions.replace("sleep 3;", "sleep 0.5;"))
     return directory
 
 

@@ -222,7 +222,10 @@ def test_boot_to_a_shell(config: MachineConfig, tmp_path: Path, monkeypatch: pyt
     assert not guest.usable() and not guest.machine.running()
 
 
-def test_boot_that_ends_early_says_so(config: MachineConfig, tmp_path: Path) -> None:
+def test_boot_that_ends_early_says_so(
+    config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target, "SYSRQ_SECONDS", 0.1)
     with pytest.raises(HarnessError, match="no answer within 0 s to: boot"):
         target.boot(config, FAKE, tmp_path / "run", boot_timeout=0.3)
 
