@@ -34,6 +34,8 @@ struct EspHostedState {
     bool seed_set;
     /* Faults asked for before there was an engine to arm them in. */
     EspHostedFaults *faults;
+    /* Recordings asked for before there was anything to record. */
+    char *record_path[ESP_HOSTED_RECORD_COUNT];
     char *spi;
     char *cs_gpio;
     char *handshake_gpio;
@@ -43,6 +45,7 @@ struct EspHostedState {
     char *name;
     struct esp_air *air;
     struct esp_engine *engine;
+    EspHostedRecord *record;
     QEMUTimer *timer;
     QEMUTimer *release_timer;
     DeviceState *ssi;
@@ -91,6 +94,9 @@ static void esp_hosted_trace(void *opaque, enum esp_trace id,
 {
     EspHostedState *s = opaque;
 
+    if (s->record) {
+        esp_hosted_record_trace(s->record, id, a, b, c);
+    }
     switch (id) {
     case ESP_TRACE_RESET:
         trace_esp_hosted_reset(s->name, a);
@@ -140,6 +146,14 @@ static void esp_hosted_trace(void *opaque, enum esp_trace id,
     }
 }
 
+static void esp_hosted_frame(void *opaque, enum esp_direction dir,
+                             const uint8_t *data, size_t len)
+{
+    EspHostedState *s = opaque;
+
+    esp_hosted_record_frame(s->record, dir, data, len);
+}
+
 static void esp_hosted_log(void *opaque, const char *text)
 {
     EspHostedState *s = opaque;
@@ -152,6 +166,7 @@ static const struct esp_ops esp_hosted_ops = {
     .set_timer = esp_hosted_set_timer,
     .set_line = esp_hosted_set_line,
     .trace = esp_hosted_trace,
+    .frame = esp_hosted_frame,
     .log = esp_hosted_log,
 };
 
@@ -160,6 +175,7 @@ static void esp_hosted_timer(void *opaque)
     EspHostedState *s = opaque;
 
     esp_engine_timer(s->engine);
+    esp_hosted_record_sync(s->record);
 }
 
 /* The reset line */
@@ -509,10 +525,45 @@ static void esp_hosted_set_faults(Object *obj, Visitor *v, const char *name,
     }
     if (s->engine) {
         esp_hosted_faults_apply(faults, s->engine, errp);
+        esp_hosted_record_faults(s->record);
         g_free(faults);
     } else {
         g_free(s->faults);
         s->faults = faults;
+    }
+}
+
+static void esp_hosted_get_record(Object *obj, Visitor *v, const char *name,
+                                  void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+    EspHostedRecordKind kind = GPOINTER_TO_INT(opaque);
+    g_autofree char *path = NULL;
+
+    if (s->record) {
+        path = g_strdup(esp_hosted_record_path(s->record, kind));
+    } else {
+        path = g_strdup(s->record_path[kind] ?: "");
+    }
+    visit_type_str(v, name, &path, errp);
+}
+
+static void esp_hosted_set_record(Object *obj, Visitor *v, const char *name,
+                                  void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+    EspHostedRecordKind kind = GPOINTER_TO_INT(opaque);
+    char *path;
+
+    if (!visit_type_str(v, name, &path, errp)) {
+        return;
+    }
+    if (s->record) {
+        esp_hosted_record_set(s->record, kind, path, errp);
+        g_free(path);
+    } else {
+        g_free(s->record_path[kind]);
+        s->record_path[kind] = path;
     }
 }
 
@@ -710,6 +761,7 @@ static int esp_hosted_post_load(void *opaque, int version_id)
         error_report("%s: the saved state cannot be used: %s", s->name, err);
         return -EINVAL;
     }
+    esp_hosted_record_loaded(s->record);
     return 0;
 }
 
@@ -785,6 +837,19 @@ static void esp_hosted_connect(EspHostedState *s)
     }
 }
 
+static bool esp_hosted_start_recordings(EspHostedState *s, Error **errp)
+{
+    int i;
+
+    for (i = 0; i < ESP_HOSTED_RECORD_COUNT; i++) {
+        if (s->record_path[i] &&
+            !esp_hosted_record_set(s->record, i, s->record_path[i], errp)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void esp_hosted_realize(DeviceState *dev, Error **errp)
 {
     static unsigned instances;
@@ -823,14 +888,22 @@ static void esp_hosted_realize(DeviceState *dev, Error **errp)
     if (s->faults && !esp_hosted_faults_apply(s->faults, s->engine, errp)) {
         goto free_engine;
     }
-    s->ssi = esp_hosted_ssi_new(OBJECT(dev), bus, s->engine, errp);
+    s->record = esp_hosted_record_new(s->name, s->engine);
+    if (!esp_hosted_start_recordings(s, errp)) {
+        goto free_record;
+    }
+    s->ssi = esp_hosted_ssi_new(OBJECT(dev), bus, s->engine, s->record,
+                                errp);
     if (!s->ssi) {
-        goto free_engine;
+        goto free_record;
     }
     esp_hosted_connect(s);
     qemu_register_resettable(OBJECT(dev));
     return;
 
+free_record:
+    esp_hosted_record_free(s->record);
+    s->record = NULL;
 free_engine:
     esp_engine_free(s->engine);
     s->engine = NULL;
@@ -858,8 +931,12 @@ static void esp_hosted_init(Object *obj)
 static void esp_hosted_finalize(Object *obj)
 {
     EspHostedState *s = ESP_HOSTED(obj);
+    int i;
 
     /* Cannot be unplugged: there is nothing here of a realized device. */
+    for (i = 0; i < ESP_HOSTED_RECORD_COUNT; i++) {
+        g_free(s->record_path[i]);
+    }
     timer_free(s->timer);
     timer_free(s->release_timer);
     g_free(s->faults);
@@ -910,6 +987,34 @@ static void esp_hosted_add_settings(ObjectClass *oc)
     object_class_property_set_description(oc, "seed",
                                           "of the random numbers (1 for "
                                           "the first device, 2, ...)");
+}
+
+static void esp_hosted_add_recordings(ObjectClass *oc)
+{
+    static const struct {
+        const char *name;
+        const char *description;
+    } recordings[ESP_HOSTED_RECORD_COUNT] = {
+        [ESP_HOSTED_RECORD_PCAPNG] = {
+            "pcapng", "file for the hosted frames, for Wireshark",
+        },
+        [ESP_HOSTED_RECORD_VCD] = {
+            "vcd", "file for lines and armed faults, for a wave viewer",
+        },
+        [ESP_HOSTED_RECORD_JSON] = {
+            "trace-json", "file for every step, a JSON object a line",
+        },
+    };
+    int i;
+
+    for (i = 0; i < ESP_HOSTED_RECORD_COUNT; i++) {
+        object_class_property_add(oc, recordings[i].name, "str",
+                                  esp_hosted_get_record,
+                                  esp_hosted_set_record, NULL,
+                                  GINT_TO_POINTER(i));
+        object_class_property_set_description(oc, recordings[i].name,
+                                              recordings[i].description);
+    }
 }
 
 static void esp_hosted_add_views(ObjectClass *oc)
@@ -978,6 +1083,7 @@ static void esp_hosted_class_init(ObjectClass *oc, void *data)
                                           "PATH:LINE of the GPIO that "
                                           "drives EN (none: always high)");
     esp_hosted_add_settings(oc);
+    esp_hosted_add_recordings(oc);
     esp_hosted_add_views(oc);
     rc->phases.hold = esp_hosted_reset_hold;
     rc->phases.exit = esp_hosted_reset_exit;

@@ -76,8 +76,48 @@ bool esp_hosted_faults_apply(const EspHostedFaults *faults,
 void esp_hosted_faults_write(Visitor *v, const char *name,
                              const struct esp_engine *engine, Error **errp);
 
-/* Puts the SSI side of @engine on @bus, as child @name of @parent. */
+/* Recordings: files that say what a co-processor does. */
+typedef struct EspHostedRecord EspHostedRecord;
+
+typedef enum EspHostedRecordKind {
+    ESP_HOSTED_RECORD_PCAPNG,       /* hosted frames */
+    ESP_HOSTED_RECORD_VCD,          /* lines, armed faults */
+    ESP_HOSTED_RECORD_JSON,         /* every step */
+    ESP_HOSTED_RECORD_COUNT
+} EspHostedRecordKind;
+
+/* Nothing is recorded yet. @name and @engine are kept. */
+EspHostedRecord *esp_hosted_record_new(const char *name,
+                                       const struct esp_engine *engine);
+/* Ends all recordings. NULL is allowed. */
+void esp_hosted_record_free(EspHostedRecord *record);
+/*
+ * Starts a recording into a new file @path, or ends it if @path is empty.
+ * False with @errp set: the file cannot be used, nothing has changed (but
+ * a recording into that very file has ended).
+ */
+bool esp_hosted_record_set(EspHostedRecord *record, EspHostedRecordKind kind,
+                           const char *path, Error **errp);
+/* "" if it is off, or ended by an error. */
+const char *esp_hosted_record_path(const EspHostedRecord *record,
+                                   EspHostedRecordKind kind);
+/* As esp_ops.frame and esp_ops.trace. */
+void esp_hosted_record_frame(EspHostedRecord *record, enum esp_direction dir,
+                             const uint8_t *data, size_t len);
+void esp_hosted_record_trace(EspHostedRecord *record, enum esp_trace id,
+                             uint64_t a, uint64_t b, uint64_t c);
+/* Level of chip select, before the engine gets it. */
+void esp_hosted_record_cs(EspHostedRecord *record, bool level);
+/* Faults were armed or disarmed. */
+void esp_hosted_record_faults(EspHostedRecord *record);
+/* A call into the engine has ended. */
+void esp_hosted_record_sync(EspHostedRecord *record);
+/* A saved state was loaded. */
+void esp_hosted_record_loaded(EspHostedRecord *record);
+
+/* Puts the SSI side of @engine on @bus, as a child of @parent. */
 DeviceState *esp_hosted_ssi_new(Object *parent, SSIBus *bus,
-                                struct esp_engine *engine, Error **errp);
+                                struct esp_engine *engine,
+                                EspHostedRecord *record, Error **errp);
 
 #endif

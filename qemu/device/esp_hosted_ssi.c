@@ -18,6 +18,7 @@ struct EspHostedSsiState {
     SSIPeripheral parent_obj;
 
     struct esp_engine *engine;
+    EspHostedRecord *record;
 };
 
 static uint32_t esp_hosted_ssi_transfer(SSIPeripheral *dev, uint32_t val)
@@ -33,7 +34,9 @@ static int esp_hosted_ssi_set_cs(SSIPeripheral *dev, bool level)
     EspHostedSsiState *s = ESP_HOSTED_SSI(dev);
 
     /* Despite its name the argument is the level of the line. */
+    esp_hosted_record_cs(s->record, level);
     esp_engine_set_cs(s->engine, level);
+    esp_hosted_record_sync(s->record);
     return 0;
 }
 
@@ -48,7 +51,8 @@ static void esp_hosted_ssi_realize(SSIPeripheral *dev, Error **errp)
 }
 
 DeviceState *esp_hosted_ssi_new(Object *parent, SSIBus *bus,
-                                struct esp_engine *engine, Error **errp)
+                                struct esp_engine *engine,
+                                EspHostedRecord *record, Error **errp)
 {
     DeviceState *dev = qdev_new(TYPE_ESP_HOSTED_SSI);
     uint8_t index = 0;
@@ -64,6 +68,7 @@ DeviceState *esp_hosted_ssi_new(Object *parent, SSIBus *bus,
     }
     qdev_prop_set_uint8(dev, "cs", index);
     ESP_HOSTED_SSI(dev)->engine = engine;
+    ESP_HOSTED_SSI(dev)->record = record;
     object_property_add_child(parent, "ssi", OBJECT(dev));
     if (!ssi_realize_and_unref(dev, bus, errp)) {
         object_unparent(OBJECT(dev));

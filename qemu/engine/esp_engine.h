@@ -286,6 +286,10 @@ unsigned esp_engine_gauge_count(void);
 const char *esp_engine_gauge_name(unsigned index);
 uint64_t esp_engine_gauge(const struct esp_engine *engine, unsigned index);
 
+/* "INIT_IF", "SCAN", ...; "UNKNOWN" for other codes. */
+const char *esp_command_name(uint8_t code);
+const char *esp_event_name(uint8_t code);
+
 /*
  * History: the last commands, responses, events, boots and resets, oldest
  * first, as a JSON array of objects

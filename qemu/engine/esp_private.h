@@ -569,7 +569,6 @@ void esp_respond(struct esp_engine *e, const struct request *r,
                  uint8_t status, const void *data, size_t len);
 void esp_answer(struct esp_engine *e, const struct command *c,
                 uint8_t status);
-const char *esp_command_name(uint8_t code);
 void esp_command_raw_tp(struct esp_engine *e);
 /* The blocking scan inside STA_AUTH has ended. */
 void esp_command_auth_scanned(struct esp_engine *e);
@@ -583,7 +582,6 @@ void esp_event_disconnect(struct esp_engine *e, const struct frame *f);
 void esp_event_ap_mgmt(struct esp_engine *e, const struct frame *f);
 void esp_event_tx_status(struct esp_engine *e, const struct frame *f,
                          uint64_t id);
-const char *esp_event_name(uint8_t code);
 
 /* esp_radio.c */
 void esp_radio_mgmt(struct esp_engine *e);

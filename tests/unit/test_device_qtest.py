@@ -25,6 +25,7 @@ from harness.coprocessor import AccessPoint, Coprocessor
 from harness.paths import REPO
 from harness.qemu import OVERRIDE
 from harness.qmp import Monitor, MonitorError
+from tests import recordings
 
 # i.MX 8M Plus reference manual, memory map; register offsets of the GPIO and ECSPI chapters.
 GPIO3, GPIO5, ECSPI2 = 0x30220000, 0x30240000, 0x30830000
@@ -623,6 +624,207 @@ def test_state_moves_to_another_process(tmp_path: Path) -> None:
         wait_for("the state to be loaded", lambda: migrated(board))
         board.monitor.execute("cont")
         assert rest(board) == expected
+
+
+def recorded(directory: Path) -> dict[str, str | int]:
+    """Properties that record everything, into files of these names."""
+    return {name: str(directory / name) for name in ("pcapng", "vcd", "trace-json")}
+
+
+def rises(waves: recordings.Waves, signal: str) -> list[int]:
+    return [time for time, value in waves.changes[signal][1:] if value]
+
+
+def falls(waves: recordings.Waves, signal: str) -> list[int]:
+    return [time for time, value in waves.changes[signal][1:] if not value]
+
+
+def test_recordings_from_the_start(tmp_path: Path) -> None:
+    with running(coprocessor(**recorded(tmp_path))) as board:
+        board.boot()
+        booted = board.time
+        board.transact()
+        board.step(5 * MS)
+        asked = board.time
+        board.transact(INIT_IF)
+        board.step(5 * MS)
+        # Armed before the answer was there; then the answer.
+        assert board.transact() == DUMMY
+        board.step(5 * MS)
+        answered = board.time
+        board.transact()
+        # Complete while they are being written.
+        frames = recordings.pcapng(tmp_path / "pcapng")
+        assert [(frame.time, frame.interface, frame.direction, frame.data) for frame in frames] == [
+            (booted, "esp0-to-host", "in", BOOT_EVENT),
+            (asked, "esp0-from-host", "out", INIT_IF),
+            (answered, "esp0-to-host", "in", INIT_IF_OK),
+        ]
+        board.step(5 * MS)
+        ended = board.time
+        history = board.esp.history
+        counters = board.esp.counters
+        board.monitor.execute("quit")
+    waves = recordings.vcd(tmp_path / "vcd")
+    assert (waves.start, waves.end) == (0, ended)
+    # protocol.md 1.9: data-ready rises first, then handshake.
+    (data_ready,) = rises(waves, "esp0.data-ready")[:1]
+    handshake = rises(waves, "esp0.handshake")
+    assert data_ready <= handshake[0]
+    names = [name for _, name, value in waves.order if value]
+    assert names.index("esp0.data-ready") < names.index("esp0.handshake")
+    # 1.4: handshake falls with the transaction and rises when bus and turnaround are over.
+    selected, released = falls(waves, "esp0.cs"), rises(waves, "esp0.cs")
+    assert (selected[0], selected[-1]) == (booted, answered) and len(selected) == len(released) == 4
+    for begin, end, low, high in zip(
+        selected, released, falls(waves, "esp0.handshake"), handshake[1:], strict=True
+    ):
+        # The emulated controller takes no time; in the file chip select is low for a nanosecond.
+        assert begin + 1 == end == low
+        assert high == begin + BUS_NS + TURNAROUND_NS
+    # Data-ready falls while handshake is low, before the dummy is armed.
+    low = falls(waves, "esp0.data-ready")[0]
+    assert falls(waves, "esp0.handshake")[0] < low <= handshake[1]
+    assert [value for _, value in waves.changes["esp0.reset"]] == [1]
+    assert waves.changes["esp0.faults.hang"] == [(0, 0)]
+    entries = recordings.trace(tmp_path / "trace-json")
+    steps = [(entry["t"], entry["what"], entry["name"]) for entry in entries if "name" in entry]
+    assert steps == [
+        (entry["t"], entry["what"], entry["name"])
+        for entry in history
+        if entry["what"] in ("command", "response")
+    ]
+    transactions = [entry for entry in entries if entry["what"] == "transaction"]
+    assert len(transactions) == counters["transactions"] == 4
+    assert {entry["clocked"] for entry in transactions} == {TRANSACTION}
+    assert [(entry["to"], entry["bytes"]) for entry in entries if entry["what"] == "frame"] == [
+        ("host", len(BOOT_EVENT)),
+        ("firmware", len(INIT_IF)),
+        ("host", len(INIT_IF_OK)),
+    ]
+    levels = [(entry["line"], entry["level"]) for entry in entries if entry["what"] == "line"][4:]
+    assert levels == [(name.removeprefix("esp0."), value) for _, name, value in waves.order]
+
+
+def test_recordings_start_and_stop_while_running(board: Board, tmp_path: Path) -> None:
+    board.boot()
+    board.transact()
+    board.step(5 * MS)
+    assert [board.esp.get(name) for name in ("pcapng", "vcd", "trace-json")] == ["", "", ""]
+    begun = board.time
+    for name, path in recorded(tmp_path).items():
+        board.esp.set(name, path)
+        assert board.esp.get(name) == path
+    board.transact(INIT_IF)
+    board.step(5 * MS)
+    for name in recorded(tmp_path):
+        board.esp.set(name, "")
+        assert board.esp.get(name) == ""
+    stopped = board.time
+    sizes = [path.stat().st_size for path in sorted(tmp_path.iterdir())]
+    board.transact()
+    board.step(5 * MS)
+    assert [path.stat().st_size for path in sorted(tmp_path.iterdir())] == sizes
+    assert [frame.data for frame in recordings.pcapng(tmp_path / "pcapng")] == [INIT_IF]
+    waves = recordings.vcd(tmp_path / "vcd")
+    assert (waves.start, waves.end) == (begun, stopped)
+    assert waves.changes["esp0.handshake"][0] == (begun, 1)
+    start = recordings.trace(tmp_path / "trace-json")[0]
+    assert (start["t"], start["what"], start["state"]) == (begun, "start", "running")
+    # Again into the same file: it begins anew.
+    board.esp.set("pcapng", str(tmp_path / "pcapng"))
+    assert recordings.pcapng(tmp_path / "pcapng") == []
+
+
+def test_faults_are_recorded(board: Board, tmp_path: Path) -> None:
+    board.boot()
+    board.esp.set("vcd", str(tmp_path / "vcd"))
+    board.esp.set("trace-json", str(tmp_path / "trace-json"))
+    board.step(1 * MS)
+    armed = board.time
+    board.esp.set("faults", {"handshake-lost": {}, "frame-zero": {"count": 2}})
+    board.step(1 * MS)
+    board.transact()
+    board.step(5 * MS)
+    fired = armed + 1 * MS + BUS_NS + TURNAROUND_NS
+    board.esp.set("faults", {"frame-zero": {"armed": False}})
+    disarmed = board.time
+    board.esp.set("vcd", "")
+    waves = recordings.vcd(tmp_path / "vcd")
+    assert waves.changes["esp0.faults.handshake-lost"][1:] == [(armed, 1), (fired, 0)]
+    assert waves.changes["esp0.faults.frame-zero"][1:] == [(armed, 1), (disarmed, 0)]
+    assert len(waves.changes["esp0.faults.fired"]) == 2
+    assert waves.changes["esp0.faults.fired"][1] == (fired, 1)
+    assert rises(waves, "esp0.handshake") == []
+    steps = [
+        (entry["t"], entry["what"], entry["fault"])
+        for entry in recordings.trace(tmp_path / "trace-json")
+        if "fault" in entry
+    ]
+    assert sorted(steps) == [
+        (armed, "fault-armed", "frame-zero"),
+        (armed, "fault-armed", "handshake-lost"),
+        (fired, "fault-disarmed", "handshake-lost"),
+        (fired, "fault-fired", "handshake-lost"),
+        (disarmed, "fault-disarmed", "frame-zero"),
+    ]
+
+
+def test_reset_line_is_recorded(board: Board, tmp_path: Path) -> None:
+    board.boot()
+    board.esp.set("vcd", str(tmp_path / "vcd"))
+    board.step(1 * MS)
+    low = board.time
+    board.write(GPIO3 + GPIO_GDIR, RESET)
+    board.step(1 * MS)
+    board.write(GPIO3 + GPIO_DR, RESET)
+    waves = recordings.vcd(tmp_path / "vcd")
+    assert waves.order == [
+        (low, "esp0.reset", 0),
+        (low, "esp0.handshake", 0),
+        (low, "esp0.data-ready", 0),
+        (low + 1 * MS, "esp0.reset", 1),
+    ]
+
+
+@pytest.mark.parametrize("name", ["pcapng", "vcd", "trace-json"])
+def test_unusable_recordings_are_refused(refusing_board: Board, tmp_path: Path, name: str) -> None:
+    board = refusing_board
+    used = tmp_path / "used"
+    board.esp.set(name, str(used))
+    with pytest.raises(MonitorError, match="No such file or directory"):
+        board.esp.set(name, str(tmp_path / "missing" / "file"))
+    others = [other for other in ("pcapng", "vcd", "trace-json") if other != name]
+    with pytest.raises(MonitorError, match="in use by another recording"):
+        board.esp.set(others[0], str(used))
+    assert board.esp.get(name) == str(used) and board.esp.get(others[0]) == ""
+    assert used.stat().st_size > 0
+    board.esp.set(name, "")
+    missing = tmp_path / "missing" / "file"
+    assert "No such file or directory" in refused("-device", coprocessor(**{name: str(missing)}))
+
+
+def test_a_full_disk_ends_the_recording_only(board: Board) -> None:
+    board.boot()
+    board.esp.set("trace-json", "/dev/full")
+    assert board.esp.get("trace-json") == ""
+    assert board.transact()[: len(BOOT_EVENT)] == BOOT_EVENT
+
+
+def test_a_recording_goes_on_in_a_loaded_state(tmp_path: Path) -> None:
+    """The clock may go back and the lines may change."""
+    state = tmp_path / "state"
+    with running(coprocessor()) as board:
+        board.boot()
+        board.monitor.execute("stop")
+        board.monitor.execute("migrate", uri=f"file:{state}")
+        wait_for("the state to be saved", lambda: migrated(board))
+    with running(coprocessor(vcd=str(tmp_path / "vcd")), extra=("-incoming", "defer")) as board:
+        board.monitor.execute("migrate-incoming", uri=f"file:{state}")
+        wait_for("the state to be loaded", lambda: migrated(board))
+        board.esp.set("vcd", "")
+    waves = recordings.vcd(tmp_path / "vcd")
+    assert waves.changes["esp0.handshake"][-1][1] == waves.changes["esp0.data-ready"][-1][1] == 1
 
 
 def refused(*arguments: str) -> str:
