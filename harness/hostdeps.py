@@ -95,9 +95,23 @@ _LINT = (
 # emulator needs is in qemu/qemu.toml.
 _QEMU = (*_ARCHIVE, Dependency("patch", "applies patches", command="patch"), _MODULE[-1])
 
+_TOOLCHAIN = (
+    *_ARCHIVE,
+    Dependency("bubblewrap", "runs compilers of other suites in a root of their own", command="bwrap"),
+)
+_KERNELBUILD = (
+    *_MODULE,
+    Dependency("flex", "compiles the kernel's configuration programs", command="flex"),
+    Dependency("bison", "compiles the kernel's configuration programs", command="bison"),
+    Dependency("libelf-dev", "compiles the kernel's build programs", file="/usr/include/libelf.h"),
+    Dependency("libssl-dev", "compiles the kernel's build programs", file="/usr/include/openssl/ssl.h"),
+)
+
 GROUPS: dict[str, tuple[Dependency, ...]] = {
     "archive": _ARCHIVE,
     "module": _MODULE,
+    "toolchain": _TOOLCHAIN,
+    "kernelbuild": _KERNELBUILD,
     "dtb": _DTB,
     "rootfs": _ROOTFS,
     "qemu": _QEMU,

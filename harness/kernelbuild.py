@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from harness import commands, debian, hostdeps, kconfig, progress
+from harness import commands, debian, hostdeps, kconfig, paths, progress
 from harness.cache import Cache, digest, hash_file
 from harness.errors import HarnessError
 from harness.paths import REPO
@@ -23,14 +26,90 @@ FRAGMENTS = REPO / "kernels" / "fragments"
 RECIPE = 1
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(Protocol):
     """Where a kernel's source comes from."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: `linux-source-6.12`."""
+
+    @property
+    def version(self) -> str:
+        """Its complete version."""
+
+    def unpack(self, place: Path, tree: Path) -> None:
+        """Fetches the source, verified, and unpacks it into the directory `tree`; `place` is for scratch."""
+
+
+@dataclass(frozen=True)
+class DebianSource:
+    """A source package of a Debian suite."""
 
     package: debian.Package
     suite: str
     arch: str
     """Debian's name of the architecture that it is built for."""
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.package.name
+
+    @property
+    def version(self) -> str:
+        """The package's version."""
+        return self.package.version
+
+    def unpack(self, place: Path, tree: Path) -> None:
+        """See Source."""
+        archive = debian.Archive(self.suite, self.arch)
+        archive.download([self.package], lambda files: self._unpack(files[0], place, tree))
+
+    def _unpack(self, package: Path, place: Path, tree: Path) -> None:
+        with _tarball(package, place) as tarball, progress.step(f"unpack {tarball.name}"):
+            unpack_tarball(tarball, tree)
+
+    def files(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Some files of the source, without unpacking all of it. HarnessError: one is not in it."""
+        found: dict[str, bytes] = {}
+
+        def read(packages: list[Path]) -> None:
+            with (
+                tempfile.TemporaryDirectory(dir=paths.cache_root()) as scratch,
+                _tarball(packages[0], Path(scratch)) as tarball,
+            ):
+                inside = Path(scratch) / "files"
+                inside.mkdir()
+                top = tarball.name.removesuffix(".tar.xz")
+                unpack_tarball(tarball, inside, [f"{top}/{name}" for name in names])
+                found.update({name: (inside / name).read_bytes() for name in names})
+
+        debian.Archive(self.suite, self.arch).download([self.package], read)
+        return found
+
+
+@contextmanager
+def _tarball(package: Path, place: Path) -> Iterator[Path]:
+    """The one tarball inside a source package, unpacked below `place` for as long as it is needed."""
+    scratch = place / "package"
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        debian.extract(package, scratch)
+        tarballs = list(scratch.glob("usr/src/linux-source-*.tar.xz"))
+        if len(tarballs) != 1:
+            raise HarnessError(f"{package.name} has no usr/src/linux-source-*.tar.xz")
+        yield tarballs[0]
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def unpack_tarball(tarball: Path, tree: Path, names: Sequence[str] = ()) -> None:
+    """Unpacks a kernel's tarball, or only these names of it, without its first directory level."""
+    commands.run(
+        ["tar", "--extract", "--file", tarball, "--directory", tree, "--strip-components=1", *names],
+        log="kernel",
+        what=f"unpacking {tarball.name}",
+    )
 
 
 @dataclass(frozen=True)
@@ -62,7 +141,22 @@ class Recipe:
 
 def key(source: Source, recipe: Recipe) -> str:
     """The cache key of a built kernel."""
-    return digest("kernel-build", source.package.name, source.package.version, recipe.key())
+    return digest("kernel-build", source.name, source.version, recipe.key())
+
+
+def built(source: Source, recipe: Recipe) -> bool:
+    """True if the cache has this kernel, or the source to build it from."""
+    cache = Cache()
+    place = _source_place(cache, source)
+    return cache.has("kernel-build", key(source, recipe)) or (place / "complete").exists()
+
+
+def _source_place(cache: Cache, source: Source) -> Path:
+    return cache.root / "kernel-source" / f"{_source_key(source)}.work"
+
+
+def _source_key(source: Source) -> str:
+    return digest(source.name, source.version)
 
 
 def newest(suite: str, package: str, arch: str) -> debian.Package:
@@ -84,34 +178,15 @@ def source_tree(source: Source) -> Path:
     A stamp written last says that it is complete.
     """
     cache = Cache()
-    with cache.workspace("kernel-source", digest(source.package.name, source.package.version)) as place:
+    with cache.workspace("kernel-source", _source_key(source)) as place:
         stamp, tree = place / "complete", place / "linux"
         if stamp.exists():
             return tree
         shutil.rmtree(tree, ignore_errors=True)
         tree.mkdir()
-        archive = debian.Archive(source.suite, source.arch)
-        archive.download([source.package], lambda files: _unpack(files[0], place, tree))
+        source.unpack(place, tree)
         stamp.touch()
     return tree
-
-
-def _unpack(package: Path, place: Path, tree: Path) -> None:
-    scratch = place / "package"
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        debian.extract(package, scratch)
-        tarballs = list(scratch.glob("usr/src/linux-source-*.tar.xz"))
-        if len(tarballs) != 1:
-            raise HarnessError(f"{package.name} has no usr/src/linux-source-*.tar.xz")
-        with progress.step(f"unpack {tarballs[0].name}"):
-            commands.run(
-                ["tar", "--extract", "--file", tarballs[0], "--directory", tree, "--strip-components=1"],
-                log="kernel",
-                what=f"unpacking {tarballs[0].name}",
-            )
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def configure(tree: Path, recipe: Recipe) -> kconfig.Configuration:
@@ -200,7 +275,7 @@ def _collect(tree: Path, objects: Path, directory: Path, recipe: Recipe) -> None
 
 
 def _collect_build(tree: Path, objects: Path, build_dir: Path, arch: str) -> None:
-    """One directory for external modules: the source's headers and build files, the build's results over them."""
+    """One directory for external modules: the source's headers and build files, the build's results."""
     headers = ("include", f"arch/{arch}/include", "scripts", "tools/include", "tools/bpf/resolve_btfids")
     for name in headers:
         for root in (tree, objects):
@@ -221,4 +296,5 @@ def _collect_build(tree: Path, objects: Path, build_dir: Path, arch: str) -> Non
 
 def _ignore_objects(directory: str, names: Iterable[str]) -> set[str]:
     """Objects and dependency files; the scripts' own programs have no suffix and stay."""
-    return {name for name in names if name.endswith((".o", ".cmd", ".a")) and not name.startswith("module-common")}
+    dropped = (name for name in names if name.endswith((".o", ".cmd", ".a")))
+    return {name for name in dropped if not name.startswith("module-common")}

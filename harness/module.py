@@ -32,22 +32,6 @@ GPL = ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/G
 
 
 @dataclass(frozen=True)
-class Toolchain:
-    """How the kernel's build system is told what to compile for."""
-
-    arch: str
-    """The kernel's name of the architecture."""
-    prefix: str
-    """Of the cross tools."""
-
-
-TOOLCHAINS = {
-    "arm64": Toolchain("arm64", "aarch64-linux-gnu-"),
-    "armhf": Toolchain("arm", "arm-linux-gnueabihf-"),
-}
-
-
-@dataclass(frozen=True)
 class Symvers:
     """A kernel's Module.symvers."""
 
@@ -63,16 +47,13 @@ def build(kernel: Kernel, source: Path = DRIVER) -> Path:
     the kernel (with the symbol).
     """
     hostdeps.require("module")
-    compiler = _compiler(kernel)
-    version = commands.output([compiler, "-dumpfullversion"]).strip()
+    compiler = kernel.toolchain.key()
     sources = hash_tree(source, ignore=IGNORED)
-    key = digest(
-        "module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, version
-    )
+    key = digest("module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler)
     cache = Cache()
 
     def make(directory: Path) -> None:
-        work_key = digest(str(kernel.build), str(source), compiler, version)
+        work_key = digest(str(kernel.build), str(source), compiler)
         with cache.workspace("module", work_key) as workspace:
             mirror(source, workspace, IGNORED)
             compile_external(kernel, workspace)
@@ -90,33 +71,12 @@ def compile_external(
     kernel: Kernel, directory: Path, *options: str, log: str = "module"
 ) -> commands.Finished:
     """`make modules` of an external module in its directory, with all the warnings W=1 gives."""
-    tools = _toolchain(kernel)
     return commands.run(
-        [
-            "make",
-            "-C",
-            kernel.build,
-            f"M={directory}",
-            f"ARCH={tools.arch}",
-            f"CROSS_COMPILE={tools.prefix}",
-            f"CC={_compiler(kernel)}",
-            "W=1",
-            "-j2",
-            *options,
-            "modules",
-        ],
+        kernel.toolchain.make(kernel.build, directory, "W=1", "-j2", *options, "modules"),
         log=log,
         what=f"building the module for {kernel.release}",
-        hint="the compiler's words are above",
+        hint=f"the compiler's words are above; it was {kernel.toolchain}",
     )
-
-
-def _toolchain(kernel: Kernel) -> Toolchain:
-    return TOOLCHAINS[kernel.arch]
-
-
-def _compiler(kernel: Kernel) -> str:
-    return f"{_toolchain(kernel).prefix}gcc"
 
 
 def mirror(source: Path, target: Path, ignore: Iterable[str] = ()) -> None:

@@ -113,7 +113,7 @@ def add_kernel(
 
 
 def row() -> kernels.Row:
-    return kernels.Row("debian", SUITE, "6.12", "arm64", "imx8mp-evk")
+    return kernels.Row(provider="debian", arch="arm64", board="imx8mp-evk", suite=SUITE, series="6.12")
 
 
 @pytest.fixture
@@ -198,11 +198,50 @@ def test_newest_kernel_with_headers(mirror: Mirror, blind: None) -> None:
     ).read_text() == f"include {here}../linux-headers-6.12.10+test-common/Makefile\n"
 
 
-def test_series_without_kernel_is_said(mirror: Mirror, blind: None) -> None:
+def test_dropped_series_gives_the_newest_and_says_so(
+    mirror: Mirror, blind: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     add_kernel(mirror, "6.13.1+test-arm64", "6.13.1-1")
+    add_kernel(mirror, "6.14.2+test-arm64", "6.14.2-1")
     mirror.publish()
-    with pytest.raises(HarnessError, match=r"testsuite has no kernel 6\.12 for arm64 with its headers"):
+    assert kernels.PROVIDERS["debian"]("6.12", row()).release == "6.14.2+test-arm64"
+    said = capsys.readouterr().err
+    assert "has dropped 6.12, using its newest, 6.14.2+test-arm64" in said
+
+
+def test_suite_without_kernels_is_unavailable(mirror: Mirror, blind: None) -> None:
+    mirror.publish()
+    with pytest.raises(kernels.UnavailableError, match=r"testsuite has no kernel 6\.12 for arm64 with its"):
         kernels.PROVIDERS["debian"]("6.12", row())
+
+
+def test_image_in_parts(mirror: Mirror, blind: None) -> None:
+    """From 7.x on the image is a metapackage, and everything is below usr/lib/modules."""
+    release, version, inside = "7.3.4+test-arm64", "7.3.4-1", "usr/lib/modules/7.3.4+test-arm64"
+    parts = ", ".join(f"linux-{part}-{release} (= {version})" for part in ("base", "binary", "modules"))
+    mirror.add(f"linux-image-{release}", version, "arm64", f"kmod, {parts}")
+    mirror.add(f"linux-base-{release}", version, "arm64", files={f"{inside}/dtb/x.dtb": ""})
+    mirror.add(f"linux-binary-{release}", version, "arm64", files={f"{inside}/vmlinuz": "image"})
+    mirror.add(f"linux-modules-{release}", version, "arm64", files={f"{inside}/modules.order": ""})
+    headers = f"usr/src/linux-headers-{release}"
+    mirror.add(
+        f"linux-headers-{release}", version, "arm64",
+        "gcc-10-for-host, linux-headers-7.3.4+test-common (= 7.3.4-1), linux-kbuild-7.3.4+test",
+        {f"{headers}/Makefile": f"KBUILD_OUTPUT=/{headers}\ninclude /usr/src/common/Makefile\n"},
+    )  # fmt: skip
+    mirror.add("linux-headers-7.3.4+test-common", version, "all")
+    mirror.add("linux-kbuild-7.3.4+test", version, host_arch(), "libc6 (>= 2.17)")
+    mirror.publish()
+    chosen = kernels.Row(provider="debian", arch="arm64", board="imx8mp-evk", suite=SUITE, series="7.3")
+    found = kernels.PROVIDERS["debian"]("7.3", chosen)
+    assert found.image.read_text() == "image"
+    assert (found.dtbs / "x.dtb").exists()
+    assert (found.modules / "modules.dep").exists()
+    assert found.toolchain.root is None
+    here = "$(dir $(lastword $(MAKEFILE_LIST)))"
+    assert (
+        found.build / "Makefile"
+    ).read_text() == f"KBUILD_OUTPUT := $(abspath {here})\ninclude {here}../common/Makefile\n"
 
 
 def test_warm_cache_needs_no_mirror(mirror: Mirror, blind: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,17 +92,29 @@ def test_kernel_without_the_boards_dtb_is_refused(tmp_path: Path) -> None:
         kernels.check(found, boards.load())
 
 
+ROW = """default = '6'
+[kernel.6]
+provider = 'debian'
+suite = 'x'
+arch = 'arm64'
+board = 'imx8mp-evk'
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("default = \nkernel = 1", "line 1"),
-        ("kernel = 3\ndefault = '6'", "kernel: 3 is a int"),
-        ("default = '6'\n[kernel.6]\nprovider = 'debian'", "key 'suite' is missing"),
-        ("default = '6'\ncolour = 1\n[kernel]", "unknown key 'colour'"),
-        (
-            "default = '6'\n[kernel.6]\nprovider='x'\nsuite='x'\nseries=6\narch='x'\nboard='x'",
-            r"kernel\.6: series: 6 is a int, expected str",
-        ),
+        ("kernel = 3\ndefault = '6'", ":1: kernel is not a table"),
+        ("default = '6'\n[kernel.6]\nprovider = 'debian'", ":3: kernel '6': .* needs the key 'suite'"),
+        ("default = '6'\ncolour = 1\n[kernel]", ":2: unknown key 'colour'"),
+        ("default = '7'\n[kernel]", ":1: there is no kernel '7'"),
+        (f"{ROW}series = 6", r":2: kernel '6': series: 6 is a int, expected str"),
+        (f"{ROW}serie = '6'", ":7: kernel '6': unknown key 'serie'.*did you mean series"),
+        (f"{ROW}series = '6'\nfragments = []", ":8: kernel '6': key 'fragments' means nothing to provider"),
+        (f"{ROW}series = '6'\ntags = ['stok']", ":8: kernel '6': tags: there is no 'stok'.*you mean stock"),
+        (ROW.replace("imx8mp-evk", "imx9") + "series = '6'", ":6: kernel '6': board: there is no 'imx9'"),
+        (ROW.replace("debian", "fedora"), ":3: kernel '6': there is no provider 'fedora'"),
     ],
 )
 def test_mistake_in_a_table_names_file_and_key(tmp_path: Path, text: str, complaint: str) -> None:
