@@ -46,7 +46,7 @@ def boot(kernel: str | None, board: str | None, *, shell: bool = False, gdb: boo
 
 
 def _interactive(config: MachineConfig, prepared: Prepared, program: Path, run_dir: Path) -> None:
-    run_dir.mkdir(parents=True, exist_ok=True)
+    config = qemu.with_seed(config, run_dir)
     progress.say(TRY)
     if config.gdb_port is not None:
         progress.say(

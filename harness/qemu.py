@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +24,7 @@ from harness.qmp import Monitor, MonitorError
 # A developer's own build of the emulator, instead of the one `./inv qemu` makes.
 OVERRIDE = "ESP_HOSTED_QEMU"
 EXIT_SECONDS = 10.0
+SEED_BYTES = 64
 # Buffer between QEMU and us. QEMU stops the guest's UART, and so the guest, while it is full.
 CONSOLE_BUFFER = 4 << 20
 
@@ -210,7 +211,8 @@ def arguments(
     for coprocessor in config.coprocessors:
         result += ["-device", coprocessor.option(config.board)]
     if config.icount:
-        result += ["-icount", config.icount]
+        # Random numbers are part of what has to be the same.
+        result += ["-icount", config.icount, "-seed", "1"]
     if config.gdb_port is not None:
         result += ["-S", "-gdb", f"tcp:127.0.0.1:{config.gdb_port}"]
     for pattern in config.trace:
@@ -221,6 +223,28 @@ def arguments(
 def interactive(config: MachineConfig, run_dir: Path) -> list[str]:
     """The arguments for the same machine in a terminal; QMP on `qmp.sock` where it is started."""
     return arguments(config, ("-serial", "mon:stdio"), ("-qmp", "unix:qmp.sock,server=on,wait=off"), run_dir)
+
+
+def with_seed(config: MachineConfig, run_dir: Path) -> MachineConfig:
+    """The machine with a seed for the kernel's random numbers in its devicetree, as a boot loader puts one there.
+
+    Without it the first program that asks for random numbers waits until the kernel has collected enough:
+    half a minute on an emulated processor. QEMU replaces the bytes at each reset.
+    """
+    dtb = run_dir / "board.dtb"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(config.dtb, dtb)
+    seed = [f"{byte:x}" for byte in range(SEED_BYTES)]
+    command = ["fdtput", "--type", "bx", "--auto-path", str(dtb), "/chosen", "rng-seed", *seed]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise HarnessError("fdtput is not installed", hint="apt-get install device-tree-compiler") from None
+    if done.returncode:
+        raise HarnessError(
+            f"{config.dtb} is not a devicetree: {done.stderr.strip()}", hint="./inv dtb makes it"
+        )
+    return replace(config, dtb=dtb)
 
 
 def prefix(config: MachineConfig) -> list[str]:
@@ -268,6 +292,7 @@ class Machine:
         for path in (config.kernel, config.dtb, config.initrd, program):
             if not path.is_file():
                 raise HarnessError(f"{path} does not exist", hint="./inv demo builds all that is missing")
+        config = self.config = with_seed(config, run_dir)
         self._write_script()
         self.console, console_end = socket.socketpair()
         ours, monitor_end = socket.socketpair()

@@ -36,8 +36,9 @@ FAKE = Path(__file__).with_name("fake_qemu.py")
 @pytest.fixture
 def config(tmp_path: Path) -> MachineConfig:
     kernel, dtb, initrd = (tmp_path / name for name in ("vmlinuz", "board.dtb", "initrd"))
-    for path in (kernel, dtb, initrd):
+    for path in (kernel, initrd):
         path.touch()
+    subprocess.run(["dtc", "-q", "-o", str(dtb)], input=b"/dts-v1/; / { };", check=True)
     return MachineConfig(boards.load(), kernel, dtb, initrd)
 
 
@@ -167,7 +168,22 @@ def test_script_repeats_the_run(config: MachineConfig, tmp_path: Path) -> None:
         text=True,
         check=True,
     ).stdout.splitlines()
-    assert words == [str(FAKE), *qemu.interactive(config, Path())]
+    seeded = dataclasses.replace(config, dtb=machine.run_dir / "board.dtb")
+    assert words == [str(FAKE), *qemu.interactive(seeded, Path())]
+
+
+def test_devicetree_has_a_seed(config: MachineConfig, tmp_path: Path) -> None:
+    seeded = qemu.with_seed(config, tmp_path / "run")
+    found = subprocess.run(
+        ["fdtget", "-t", "bx", str(seeded.dtb), "/chosen", "rng-seed"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(found.stdout.split()) == qemu.SEED_BYTES
+    config.dtb.write_bytes(b"")
+    with pytest.raises(HarnessError, match="is not a devicetree"):
+        qemu.with_seed(config, tmp_path / "run")
 
 
 def test_machine_that_does_not_end_is_killed(
