@@ -29,6 +29,26 @@ class Packet:
     data: bytes
 
 
+def _block(kind: int, body: bytes) -> bytes:
+    length = struct.pack("<I", len(body) + 12)
+    return struct.pack("<I", kind) + length + body + length
+
+
+def write_pcapng(path: Path, frames: list[tuple[str, bytes]]) -> None:
+    """A file as the co-processor writes it: `(direction, frame)`, one a millisecond."""
+    data = _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    for name in (b"esp0-to-host", b"esp0-from-host"):
+        options = struct.pack("<HH", IF_NAME, len(name)) + name + bytes(-len(name) % 4)
+        options += struct.pack("<HHBxxx", IF_TSRESOL, 1, 9) + bytes(4)
+        data += _block(INTERFACE, struct.pack("<HHI", USER0, 0, 1600) + options)
+    for number, (direction, frame) in enumerate(frames):
+        out = direction == "out"
+        head = struct.pack("<IIIII", out, 0, number * 1_000_000, len(frame), len(frame))
+        options = struct.pack("<HHI", EPB_FLAGS, 4, 1 + out) + bytes(4)
+        data += _block(PACKET, head + frame + bytes(-len(frame) % 4) + options)
+    path.write_bytes(data)
+
+
 def _options(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     position = 0
