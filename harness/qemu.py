@@ -226,7 +226,7 @@ def interactive(config: MachineConfig, run_dir: Path) -> list[str]:
 
 
 def with_seed(config: MachineConfig, run_dir: Path) -> MachineConfig:
-    """The machine with a seed for the kernel's random numbers in its devicetree, as a boot loader puts one there.
+    """The machine with a seed for random numbers in its devicetree, where a boot loader puts one.
 
     Without it the first program that asks for random numbers waits until the kernel has collected enough:
     half a minute on an emulated processor. QEMU replaces the bytes at each reset.
