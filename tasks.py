@@ -39,13 +39,16 @@ def demo(c: Context, kernel: str = "", board: str = "") -> None:
     | {
         "shell": "an interactive console (Ctrl-A X ends QEMU)",
         "gdb": "wait for gdb before the first instruction",
+        "trace": "directory for the co-processor's recordings: frames (pcapng), lines (VCD), steps (JSON)",
     }
 )
-def boot(c: Context, kernel: str = "", board: str = "", shell: bool = False, gdb: bool = False) -> None:
+def boot(
+    c: Context, kernel: str = "", board: str = "", shell: bool = False, gdb: bool = False, trace: str = ""
+) -> None:
     """Boot the guest; with --shell stay on its console."""
     from harness import boot as run
 
-    run.boot(kernel or None, board or None, shell=shell, gdb=gdb)
+    run.boot(kernel or None, board or None, shell=shell, gdb=gdb, trace=Path(trace) if trace else None)
 
 
 @task(

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 from harness import paths, process, progress, qemu, scenario, target
+from harness.coprocessor import Recordings
 from harness.errors import HarnessError
 from harness.prepare import Prepared, prepare
 from harness.qemu import MachineConfig
 from harness.wifi import MODULE
 
+DISSECTOR = paths.REPO / "tools" / "wireshark" / "esp_hosted.lua"
 TRY = f"""\
   modprobe {MODULE}                  load the driver: wlan0 appears once the co-processor has booted
   ip link set wlan0 up
@@ -23,26 +25,53 @@ TRY = f"""\
   udhcpc -i wlan0                      get an address; then: ping 10.0.2.2"""
 
 
-def boot(kernel: str | None, board: str | None, *, shell: bool = False, gdb: bool = False) -> None:
+def boot(
+    kernel: str | None,
+    board: str | None,
+    *,
+    shell: bool = False,
+    gdb: bool = False,
+    trace: Path | None = None,
+) -> None:
     """Boot the guest. With `shell` its console is this terminal; with `gdb` QEMU also waits for a debugger.
 
-    Without either, say how long the boot took and end it. HarnessError: it does not boot.
+    Without either, say how long the boot took and end it. With `trace` the co-processor records frames,
+    lines and steps into that directory. HarnessError: it does not boot.
     """
     if shell and not sys.stdin.isatty():
         raise HarnessError("--shell needs a terminal", hint="for commands from a program use harness.target")
     prepared = prepare(kernel, board)
     run_dir = paths.run_dir()
     program = qemu.emulator(prepared.qemu)
+    if trace:
+        _make_directory(trace)
     if shell or gdb:
-        config = scenario.machine(prepared, gdb_port=_free_port() if gdb else None)
+        config = scenario.machine(prepared, gdb_port=_free_port() if gdb else None, trace=trace)
         _interactive(config, prepared, program, run_dir)
+        _say_recordings(trace)
         return
     with progress.step("boot", always=True) as step:
-        guest = target.boot(scenario.machine(prepared), program, run_dir)
+        guest = target.boot(scenario.machine(prepared, trace=trace), program, run_dir)
         step.result = guest.release()
     progress.say(f"ready after {guest.boot_seconds:.1f} s; ./inv boot --shell stays on the console")
     progress.say(f"console: {guest.machine.console_log}")
     guest.close()
+    _say_recordings(trace)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HarnessError(f"--trace {path}: {error.strerror}", hint="name a directory to write to") from None
+
+
+def _say_recordings(trace: Path | None) -> None:
+    if trace is None:
+        return
+    files = Recordings.in_directory(trace, "esp0")
+    progress.say(f"frames: {files.pcapng}\nlines:  {files.vcd}\nsteps:  {files.trace}")
+    progress.say(f"look at them: tshark -X lua_script:{DISSECTOR} -r {files.pcapng}; gtkwave {files.vcd}")
 
 
 def _interactive(config: MachineConfig, prepared: Prepared, program: Path, run_dir: Path) -> None:

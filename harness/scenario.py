@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from harness.coprocessor import Recordings
 from harness.prepare import Prepared
 from harness.qemu import AccessPoint, Coprocessor, MachineConfig, Network, TapNetwork, UserNetwork
 
@@ -26,15 +29,20 @@ def machine(
     icount: str | None = None,
     gdb_port: int | None = None,
     tap: TapNetwork | None = None,
+    trace: Path | None = None,
 ) -> MachineConfig:
-    """The machine; the options are those of MachineConfig, `tap` replaces QEMU's network by a tap device."""
+    """The machine; the options are those of MachineConfig.
+
+    `tap` replaces QEMU's network by a tap device; with `trace` the co-processor records into that directory.
+    """
     network: Network = tap or UserNetwork()
+    recordings = Recordings.in_directory(trace, "esp0").properties if trace else {}
     return MachineConfig(
         prepared.board,
         prepared.kernel.image,
         prepared.dtb,
         prepared.rootfs,
-        coprocessors=(Coprocessor("esp0"),),
+        coprocessors=(Coprocessor("esp0", {**recordings}),),
         access_points=(
             AccessPoint("ap0", {"ssid": SSID, "channel": CHANNEL, "signal": SIGNAL}, network=NETWORK),
             AccessPoint("ap1", {"ssid": FAR_SSID, "channel": FAR_CHANNEL, "signal": FAR_SIGNAL}),

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from harness import target
-from harness.coprocessor import AccessPoint, Coprocessor
+from harness.coprocessor import AccessPoint, Coprocessor, Recordings
 from harness.errors import HarnessError
 from harness.klog import Finding, KernelLog
 from harness.qemu import MachineConfig
@@ -34,6 +35,7 @@ class Lab:
         self._label = "before the first test"
         self._reported: set[str] = set()
         self._doubtful = False
+        self._recordings: Recordings | None = None
 
     # The guest
 
@@ -50,6 +52,7 @@ class Lab:
             self._klog = KernelLog(self._guest)
             self._console_mark = 0
             self._klog.begin(self._label)
+            self._record()
             self._doubtful = False
         return self._guest
 
@@ -115,6 +118,11 @@ class Lab:
             self._console_mark = self._guest.console.mark()
             with suppress(HarnessError):
                 self._klog.begin(label)
+                self._record()
+
+    def _record(self) -> None:
+        """Frames, lines and steps of the co-processor, of one test only: kept if it fails."""
+        self._recordings = self.esp.record(self.guest.machine.run_dir)
 
     def findings(self, allowed: Iterable[str]) -> list[Finding]:
         """What the kernel said since `begin` that means a mistake, each only once."""
@@ -158,4 +166,6 @@ class Lab:
         directory.mkdir(parents=True, exist_ok=True)
         for title, text in evidence.items():
             (directory / (title.replace(" ", "-") + ".txt")).write_text(text, encoding="utf-8")
+        for recording in vars(self._recordings).values() if self._recordings else ():
+            shutil.copy2(recording, directory / recording.name)
         return directory

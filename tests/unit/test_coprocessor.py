@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,65 @@ def test_any_property_can_be_set() -> None:
     ap = AccessPoint(monitor, "ap0")
     ap.set("hidden", True)
     assert ap.get("hidden") is True and ap.ssid == "air" and set(ap.properties()) == {"hidden", "ssid"}
+
+
+class Faulty(Monitor):
+    """Faults that fire once as soon as they are armed."""
+
+    def __init__(self) -> None:
+        super().__init__(faults={name: {"armed": False, "fired": 3} for name in ("hang", "frame-zero")})
+        self.requests: list[Any] = []
+
+    def qom_set(self, path: str, name: str, value: object) -> None:
+        assert name == "faults" and isinstance(value, dict)
+        self.requests.append(value)
+        for fault, request in value.items():
+            if fault != "all" and request.get("armed", True):
+                self.values["faults"][fault]["fired"] += 1
+
+
+def test_a_fault_is_armed_for_a_while() -> None:
+    monitor = Faulty()
+    esp = Coprocessor(monitor, "esp0")
+    assert list(esp.faults) == ["hang", "frame-zero"] and not esp.faults["hang"].armed
+    with esp.fault("frame-zero", count=2, probability=0.5, match=3, arg=9) as fault:
+        assert fault.fired == 1
+    armed = {"frame-zero": {"count": 2, "probability-ppm": 500_000, "match": 3, "arg": 9}}
+    assert monitor.requests == [armed, {"frame-zero": {"armed": False}}]
+    esp.faults.disarm_all()
+    assert monitor.requests[-1] == {"all": {"armed": False}}
+
+
+def test_a_fault_that_must_fire() -> None:
+    esp = Coprocessor(Faulty(), "esp0")
+    with esp.fault("frame-zero", must_fire=True):
+        pass
+    idle = Coprocessor(Monitor(faults={"hang": {"armed": False, "fired": 3}}), "esp0")
+    idle.set = lambda name, value: None  # type: ignore[method-assign]
+    with pytest.raises(HarnessError, match="hang had no occasion"), idle.fault("hang", must_fire=True):
+        pass
+    # What happened inside is what is reported.
+    with pytest.raises(ZeroDivisionError), idle.fault("hang", must_fire=True):
+        _ = 1 / 0
+
+
+def test_an_unknown_fault_is_refused_with_those_there_are() -> None:
+    monitor = Faulty()
+    with pytest.raises(HarnessError) as caught, Coprocessor(monitor, "esp0").fault("frame-one"):
+        pass
+    assert "frame-one" in str(caught.value) and "frame-zero, hang" in caught.value.render()
+    assert monitor.requests == []
+
+
+def test_recordings_are_started_and_ended(tmp_path: Path) -> None:
+    monitor = Monitor(queues={"rx-low": 2}, last_frame_to_host="0102", last_frame_from_host="")
+    esp = Coprocessor(monitor, "esp0")
+    files = esp.record(tmp_path)
+    assert monitor.values["pcapng"] == str(tmp_path / "esp0.pcapng") == str(files.pcapng)
+    assert (monitor.values["vcd"], monitor.values["trace_json"]) == (str(files.vcd), str(files.trace))
+    esp.stop_recording()
+    assert [monitor.values[name] for name in ("pcapng", "vcd", "trace_json")] == ["", "", ""]
+    assert (esp.queues, esp.last_frame_to_host, esp.last_frame_from_host) == ({"rx-low": 2}, b"\1\2", b"")
 
 
 def test_unexpected_type_is_named() -> None:
