@@ -24,7 +24,6 @@ COMMANDS = {
     "ethtool -k wlan0": r"generic-receive-offload: on",
     "iw dev": r"Interface wlan0[\s\S]*type managed",
     "iw dev wlan0 link": r"Connected to [\s\S]*SSID: [\s\S]*signal: -\d+ dBm[\s\S]*bitrate: [\d.]+ MBit/s",
-    "iw dev wlan0 info": r"channel 6 \(2437 MHz\)",
     "dmesg | grep spi": r"esp_hosted spi\d+\.\d+: .*firmware",
     "cat /proc/interrupts | grep spi": r" [1-9]\d* .* spi\d+\.\d+ handshake",
     "ping -i 0.2 10.0.2.2 >/dev/null & tcpdump -i wlan0 -c 4 -n icmp; kill $!": r"ICMP echo reply",
