@@ -12,8 +12,9 @@ from invoke.tasks import task
 
 CONTENTS = {
     "See it work": ("demo", "boot"),
-    "Test": ("test", "lint"),
+    "Test": ("test", "lint", "matrix"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
+    "Kernels": ("kconfig",),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -128,6 +129,62 @@ def rootfs(c: Context, kernel: str = "", board: str = "") -> None:
     chosen = boards.load(board or found.board)
     kernels.check(found, chosen)
     _show(guest.build(found, chosen, [build.build(found)]))
+
+
+@task(
+    iterable=["merge"],
+    help={
+        "rows": "these rows of kernels.toml, with commas between",
+        "tag": "rows with this tag: stock, debug, or compile (builds with W=1 only)",
+        "shard": "i/n: the i-th of n parts of the rows, for several machines",
+        "jobs": "rows at a time",
+        "resume": "do not run rows again that passed, if nothing has changed since",
+        "output": "directory for the reports (default: in this run's directory)",
+        "merge": "make one report of this matrix.json and others, run nothing (may be given several times)",
+        "k": "pytest's -k: only tests whose names match",
+    },
+)
+def matrix(
+    c: Context,
+    merge: list[str],
+    rows: str = "",
+    tag: str = "",
+    shard: str = "",
+    jobs: int = 1,
+    resume: bool = False,
+    output: str = "",
+    k: str = "",
+) -> None:
+    """Build, boot and test every kernel of kernels.toml; print a grid, write JUnit XML, JSON and HTML."""
+    from harness import matrix as run
+
+    directory = Path(output).resolve() if output else None
+    if merge:
+        good = run.merge([Path(name) for name in merge], directory or Path.cwd())
+    else:
+        names = tuple(name.strip() for name in rows.split(",") if name.strip())
+        extra = (*(("-k", k) if k else ()), *c.remainder.split())
+        good = run.run(run.Selection(names, tag, shard, jobs, resume, extra), directory)
+    if not good:
+        raise Exit(code=1)
+
+
+@task(
+    iterable=["diff"],
+    help=_KERNEL
+    | {
+        "explain": "why a symbol has its value",
+        "diff": "compare with this row's configuration (twice: compare two rows)",
+        "menuconfig": "look around in a menu; changes are printed as a fragment",
+    },
+)
+def kconfig(
+    c: Context, diff: list[str], kernel: str = "", explain: str = "", menuconfig: bool = False
+) -> None:
+    """Show a kernel's configuration: requested symbols, one symbol's reasons, differences, a menu."""
+    from harness import configurations
+
+    configurations.run(kernel or None, explain=explain, diff=diff, menuconfig=menuconfig)
 
 
 @task

@@ -211,6 +211,11 @@ def tree_size(root: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in _walk(root))
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. OSError or ValueError: not there, or not JSON."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader sees the old or the new file, never a part."""
     with tempfile.NamedTemporaryFile(

@@ -26,6 +26,7 @@ FINDING = re.compile(r"(?:\bwarning: |\berror: |\bWARNING: |\bERROR: ).*")
 VERSIONS = "compat.h"
 VERSIONS_IGNORE = ("LINUX_VERSION_CODE", "CONSTANT_COMPARISON")
 KERNEL_SOURCES = ("*.c", "*.h")
+YAML = (".github", ".gitlab-ci.yml")
 SHELL = ("inv", ".ci/run", "harness/guest/init", "harness/guest/udhcpc.script")
 
 
@@ -40,6 +41,7 @@ def run(kernel: str | None = None) -> bool:
         "ruff": _ruff,
         "mypy --strict": _mypy,
         "shellcheck": _shellcheck,
+        "yamllint": _yamllint,
         "dtc": _dtc,
         "module W=1": partial(_compile, kernel),
         "sparse": partial(_sparse, kernel),
@@ -85,6 +87,11 @@ def _shellcheck() -> str:
     files = [REPO / name for name in SHELL if (REPO / name).exists()]
     _tool(["shellcheck", "--shell=sh", *files], "shellcheck")
     return f"{len(files)} files"
+
+
+def _yamllint() -> str:
+    _tool([sys.executable, "-m", "yamllint", "--strict", "--format=parsable", *YAML], "yamllint")
+    return ""
 
 
 def _dtc() -> str:

@@ -79,6 +79,16 @@ def compile_external(
     )
 
 
+def warnings(kernel: Kernel, source: Path = DRIVER) -> list[str]:
+    """Compile all of the driver from nothing; what compiler and modpost warn of, with all that W=1 finds."""
+    with Cache().workspace("module", digest("warnings", str(kernel.build), kernel.toolchain.key())) as work:
+        for old in work.iterdir():
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        mirror(source, work, IGNORED)
+        output = compile_external(kernel, work, log="module").output.replace(f"{work}/", "")
+    return [line for line in output.splitlines() if re.search(r"\bwarning: ", line, re.IGNORECASE)]
+
+
 def mirror(source: Path, target: Path, ignore: Iterable[str] = ()) -> None:
     """Make `target` have the files of `source`; files with the same content keep their times."""
     patterns = tuple(ignore)
