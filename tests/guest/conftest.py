@@ -143,8 +143,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
-    """As `pytest_runtest_call`, for what fixtures do afterwards."""
+    """As `pytest_runtest_call`, for what fixtures do afterwards, and for memory that is lost."""
     result = yield
+    for lab in _labs(item):
+        lab.look_for_leaks()
     _fail_on_findings(item)
     return result
 

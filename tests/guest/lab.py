@@ -19,6 +19,10 @@ from harness.scenario import SSID
 from harness.target import QemuTarget
 from harness.wifi import Wifi
 
+KMEMLEAK = "/sys/kernel/debug/kmemleak"
+# One scan of all memory, in an emulated processor.
+LEAK_SECONDS = 120.0
+
 
 class Lab:
     """The guest of one configuration."""
@@ -35,6 +39,7 @@ class Lab:
         self._label = "before the first test"
         self._reported: set[str] = set()
         self._doubtful = False
+        self._leak_checker = False
         self._recordings: Recordings | None = None
 
     # The guest
@@ -52,6 +57,7 @@ class Lab:
             self._klog = KernelLog(self._guest)
             self._console_mark = 0
             self._klog.begin(self._label)
+            self._leak_checker = self._guest.run(["test", "-e", KMEMLEAK], check=False).ok
             self._record()
             self._doubtful = False
         return self._guest
@@ -124,6 +130,15 @@ class Lab:
         """Frames, lines and steps of the co-processor, of one test only: kept if it fails."""
         self._recordings = self.esp.record(self.guest.machine.run_dir)
 
+    def look_for_leaks(self) -> None:
+        """Where the kernel has kmemleak, let it look; what it finds it says in its log.
+
+        It reports only what is older than five seconds: a leak may be found after the next test.
+        """
+        if self.running and self._guest and self._leak_checker:
+            with suppress(HarnessError):
+                self._guest.run(f"echo scan >{KMEMLEAK}", timeout=LEAK_SECONDS)
+
     def findings(self, allowed: Iterable[str]) -> list[Finding]:
         """What the kernel said since `begin` that means a mistake, each only once."""
         if not (self.running and self._klog):
@@ -143,6 +158,10 @@ class Lab:
         if self.running and self._klog:
             with suppress(HarnessError):
                 result["kernel log"] = self._klog.read().text
+        if self.running and self._leak_checker:
+            with suppress(HarnessError):
+                leaks = self._guest.run(["cat", KMEMLEAK]).stdout
+                result |= {"leaks": leaks} if leaks else {}
         if machine.running():
             with suppress(HarnessError):
                 result["co-processor"] = json.dumps(
