@@ -57,7 +57,7 @@ def networks(found: Sequence[Bss]) -> Table:
 def throughput(measured: Measured) -> Table:
     """Both directions beside what the bus can carry."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("iperf3, TCP")
+    table.add_column("iperf3, TCP, in the model's time")
     for heading in ("Mbit/s", "of ceiling", "retransmits"):
         table.add_column(heading, justify="right")
     for name, run in (("up", measured.up), ("down", measured.down)):
