@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,17 +15,26 @@ from pathlib import Path
 
 import pytest
 
-from harness import kernels, upstream
+from harness import kernels, module, upstream
 from harness.errors import HarnessError
 
 LOCAL = kernels.Row(provider="local", arch="arm64", board="imx8mp-evk", path="$TEST_KERNEL_BUILD")
 VERSION = "6.6.99"
+BROKEN = Path(__file__).resolve().parents[1] / "data" / "broken"
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("ESP_HOSTED_OFFLINE", raising=False)
+
+
+@pytest.mark.skipif(not shutil.which("patch"), reason="patch is not installed")
+@pytest.mark.parametrize("path", sorted(BROKEN.glob("*.patch")), ids=lambda path: path.stem)
+def test_broken_drivers_are_made_of_this_one(path: Path) -> None:
+    """tests/guest/test_detectors.py applies these."""
+    command = ["patch", "--strip=1", "--dry-run", "--input", path]
+    subprocess.run(command, cwd=module.DRIVER, check=True)
 
 
 # A build directory.
