@@ -84,6 +84,10 @@ _RUN = (
     Dependency("iperf3", "the far end of throughput tests", command="iperf3"),
     Dependency("tcpdump", "reads captures", command="tcpdump"),
 )
+_TEST = (
+    Dependency("cpio", "unpacks the guest's initramfs in tests", command="cpio"),
+    Dependency("tshark", "dissects recordings in tests", command="tshark"),
+)
 _LINT = (
     *_MODULE,
     *_DTB,
@@ -116,6 +120,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "rootfs": _ROOTFS,
     "qemu": _QEMU,
     "run": _RUN,
+    "test": _TEST,
     "lint": _LINT,
 }
 

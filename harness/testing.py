@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import emulator, hostdeps, paths, progress, qemu
@@ -15,15 +15,17 @@ from harness.prepare import prepare
 
 # Tells the guest tests which kernel to boot.
 KERNEL_VARIABLE = "ESP_HOSTED_KERNEL"
+# pytest's exit status when it collected no test.
+NOTHING_TO_RUN = 5
 
 
 def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -> int:
-    """pytest's exit status. Neither `unit` nor `guest` means both; `arguments` go to pytest as they are."""
+    """pytest's exit status. Neither `unit` nor `guest` means both; `arguments` go to pytest as they are.
+
+    Unit tests come first and use all processors; guest tests share one boot, so they run in one process.
+    """
     both = unit == guest
-    chosen = [REPO / "tests" / "unit"] if unit or both else []
-    chosen += [REPO / "tests" / "guest"] if guest or both else []
-    hostdeps.require("module", "dtb")
-    junit = paths.run_dir() / "junit.xml"
+    hostdeps.require("module", "dtb", "test")
     environment = dict(os.environ)
     # The device's own tests run in an emulator without a guest. Unit tests alone do not wait minutes for one.
     program: Path | None = None
@@ -37,7 +39,24 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
         progress.warn("the emulator is not built (./inv qemu): its own tests are skipped")
     if kernel:
         environment[KERNEL_VARIABLE] = kernel
-    command = [sys.executable, "-m", "pytest", f"--junitxml={junit}", *arguments, *map(str, chosen)]
+    results = []
+    if unit or both:
+        # A file's tests stay together: they share what the first of them builds.
+        parallel = ["--numprocesses=auto", "--dist=loadfile"]
+        results.append(_pytest("unit", [*parallel, *arguments], environment))
+    if guest or both:
+        results.append(_pytest("guest", arguments, environment))
+    # With -k one of the two may have nothing to run; not both.
+    failed = [status for status in results if status not in (0, NOTHING_TO_RUN)]
+    if failed:
+        return failed[0]
+    return 0 if 0 in results else NOTHING_TO_RUN
+
+
+def _pytest(group: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    junit = paths.run_dir() / f"junit-{group}.xml"
+    tests = REPO / "tests" / group
+    command = [sys.executable, "-m", "pytest", f"--junitxml={junit}", *arguments, str(tests)]
     # Not through the command runner: pytest talks to the terminal itself, and gets its Ctrl-C.
     process = subprocess.Popen(command, cwd=REPO, env=environment)
     try:
