@@ -12,7 +12,7 @@ import junitparser
 import pytest
 from rich.console import Console
 
-from harness import grid, kernels, matrix, report
+from harness import grid, kernels, matrix, module, report
 from harness.errors import HarnessError
 from harness.grid import FAILED, NOT_RUN, PASSED, SKIPPED, Case, Cell, Grid, RowResult
 from harness.matrix import Selection
@@ -171,12 +171,15 @@ def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
             raise kernels.UnavailableError(f"no network for {name}")
         if what:
             raise HarnessError(what)
-        paths = [tmp_path] * 6
-        return kernels.Kernel(name, f"{name}.0", "1", "arm64", *paths, "imx8mp-evk")
+        here = tmp_path
+        return kernels.Kernel(
+            name, f"{name}.0", "1", "arm64", image=here, modules=here, dtbs=here, build=here, config=here,
+            symvers=here, board="imx8mp-evk",
+        )  # fmt: skip
 
     monkeypatch.setattr(kernels, "resolve", resolve)
     monkeypatch.setattr(kernels, "table", lambda: kernels.Table("a", dict.fromkeys(outcomes, ROW)))
-    monkeypatch.setattr(matrix.module, "build", lambda kernel: tmp_path)
+    monkeypatch.setattr(module, "build", lambda kernel: tmp_path)
     monkeypatch.setattr(matrix, "_boot", lambda name, directory: f"Linux {name}")
     passing = Cell((Case("test_x", PASSED, 1.0),))
     monkeypatch.setattr(matrix, "_tests", lambda name, directory, arguments: {"x": passing})
@@ -201,7 +204,12 @@ def test_resume_repeats_only_what_was_not_good(
     matrix.run(Selection(), tmp_path / "first")
     rows["a"] = ""
     booted: list[str] = []
-    monkeypatch.setattr(matrix, "_boot", lambda name, directory: booted.append(name) or name)
+
+    def boot(name: str, directory: Path) -> str:
+        booted.append(name)
+        return name
+
+    monkeypatch.setattr(matrix, "_boot", boot)
     assert matrix.run(Selection(resume=True), tmp_path / "second")
     assert booted == ["a"]
     assert [row.kept for row in grid.read(tmp_path / "second" / report.JSON).rows] == [False, True]

@@ -33,7 +33,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", sorted(BROKEN.glob("*.patch")), ids=lambda path: path.stem)
 def test_broken_drivers_are_made_of_this_one(path: Path) -> None:
     """tests/guest/test_detectors.py applies these."""
-    command = ["patch", "--strip=1", "--dry-run", "--input", path]
+    command = ["patch", "--strip=1", "--dry-run", "--input", str(path)]
     subprocess.run(command, cwd=module.DRIVER, check=True)
 
 
