@@ -22,7 +22,7 @@ from harness.errors import HarnessError
 # Debian's name of an architecture: the kernel's name, and GNU's name, the prefix of the cross tools.
 ARCHITECTURES = {"arm64": ("arm64", "aarch64-linux-gnu"), "armhf": ("arm", "arm-linux-gnueabihf")}
 # What a kernel's build system runs besides the compilers.
-TOOLS = ("make", "pahole", "libc6-dev", "bash", "dash", "coreutils", "grep", "sed", "gawk", "perl-base",
+TOOLS = ("make", "pahole", "libc6-dev", "bash", "dash", "coreutils", "grep", "sed", "gawk", "perl",
          "findutils", "diffutils", "binutils", "python3-minimal", "kmod", "bc", "xz-utils")  # fmt: skip
 # Names that Debian makes when it configures a package, which nothing here does.
 LINKS = {"usr/bin/sh": "dash", "usr/bin/awk": "gawk"}
@@ -87,7 +87,7 @@ class Toolchain:
             view += ["--ro-bind", path, path]
         for path in writable:
             view += ["--bind", path, path]
-        return [*view, "--setenv", "PATH", "/usr/bin:/usr/sbin", "--", *args]
+        return [*view, "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "LC_ALL", "C", "--", *args]
 
 
 def _package_tree(build: Path) -> Path:
