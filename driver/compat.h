@@ -11,6 +11,7 @@
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/version.h>
+#include <net/cfg80211.h>
 
 #define ESP_KERNEL(major, minor) \
 	(KERNEL_VERSION(major, minor, 0) <= LINUX_VERSION_CODE)
@@ -28,6 +29,19 @@
 #if !ESP_KERNEL(6, 2)
 #define timer_delete_sync del_timer_sync
 #define timer_shutdown_sync del_timer_sync
+#endif
+
+#if !ESP_KERNEL(6, 7)
+#define cfg80211_rx_assoc_resp_data cfg80211_rx_assoc_resp
+
+struct cfg80211_ap_update {
+	struct cfg80211_beacon_data beacon;
+};
+
+#define esp_resp_set_addr(resp, mac) ((resp)->links[0].addr = (mac))
+#else
+#define esp_resp_set_addr(resp, mac) \
+	ether_addr_copy((resp)->links[0].addr, mac)
 #endif
 
 #if ESP_KERNEL(6, 10)
@@ -123,6 +137,20 @@ static int esp_dump_station_ndev(struct wiphy *wiphy, struct net_device *ndev,
 				 int idx, u8 *mac, struct station_info *sinfo)
 {
 	return esp_dump_station(wiphy, ndev->ieee80211_ptr, idx, mac, sinfo);
+}
+#endif
+
+#if ESP_KERNEL(6, 7)
+#define ESP_OP_BEACON(name) name
+#else
+#define ESP_OP_BEACON(name) name##_data
+
+static int esp_change_beacon_data(struct wiphy *wiphy, struct net_device *ndev,
+				  struct cfg80211_beacon_data *beacon)
+{
+	struct cfg80211_ap_update update = { .beacon = *beacon };
+
+	return esp_change_beacon(wiphy, ndev, &update);
 }
 #endif
 

@@ -339,7 +339,7 @@ static void esp_event_assoc(struct esp_vif *vif, const struct sk_buff *skb)
 	resp.len = len;
 	resp.uapsd_queues = -1;
 	resp.links[0].bss = sta->bss;
-	ether_addr_copy(resp.links[0].addr, vif->ndev->dev_addr);
+	esp_resp_set_addr(&resp, vif->ndev->dev_addr);
 	if (!get_unaligned_le16(frame + 26))
 		esp_sta_connected(vif, frame, len);
 	/* Passes our reference on, success or not. */
