@@ -59,8 +59,8 @@ static inline bool esp_wants_wifi_status(const struct sk_buff *skb)
 }
 #endif
 
-/* In 7.1 a link was added, which we never have. */
-#if ESP_KERNEL(7, 1)
+/* In 7.3 a link was added, which we never have. */
+#if ESP_KERNEL(7, 3)
 #define esp_probe_status(ndev, peer, cookie, ack) \
 	cfg80211_probe_status(ndev, peer, cookie, -1, ack, 0, false, GFP_KERNEL)
 #else

@@ -137,7 +137,7 @@ def _headers(archive: debian.Archive, image: debian.Package) -> list[debian.Pack
     headers = [one for one in archive.find(f"linux-headers-{release}") if one.version == image.version]
     if not headers:
         return []
-    common = _same_version(archive, headers[0], r"linux-headers-\S+-common", image.arch)
+    common = _same_version(archive, headers[0], r"linux-headers-\S+-common(?:-\w+)?", image.arch)
     # linux-kbuild holds programs: they have to run here.
     programs = _same_version(archive, headers[0], r"linux-kbuild-[^\s,]+", debian.host_arch())
     return [headers[0], *common, *programs] if common and programs else []
