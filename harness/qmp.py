@@ -55,6 +55,30 @@ class Monitor:
             reason = str(error) or type(error).__name__
             raise MonitorError(f"QEMU did not answer {command}: {reason}") from error
 
+    def wait_event(self, name: str, timeout: float) -> dict[str, Any]:
+        """The next event of this name, also one from before the call; others are passed over.
+
+        MonitorError: it did not come within `timeout` seconds, or QEMU is gone.
+        """
+
+        async def arrive() -> dict[str, Any]:
+            while True:
+                event = dict(await self._client.events.get())
+                if event["event"] == name:
+                    return event
+
+        async def bounded() -> dict[str, Any]:
+            return await asyncio.wait_for(arrive(), timeout)
+
+        if self._closed:
+            raise MonitorError(f"QEMU was ended before the event {name}")
+        try:
+            return self._runner.run(bounded())
+        except TimeoutError:
+            raise MonitorError(f"QEMU did not report {name} within {timeout:g} s") from None
+        except (QMPError, OSError, EOFError) as error:
+            raise MonitorError(f"QEMU ended before the event {name}") from error
+
     def qom_get(self, path: str, name: str) -> Any:
         """A property of a device."""
         return self.execute("qom-get", path=path, property=name)
