@@ -175,6 +175,9 @@ def _checkpatch(name: str | None) -> str:
 def _checkpatch_script(name: str | None) -> Path:
     """The directory with checkpatch and its word lists, out of the kernel's source package."""
     _, row = kernels.row(name)
+    if not row.suite:
+        # A kernel that is no package of Debian's: the rules of the default kernel.
+        _, row = kernels.row(None)
     package = f"linux-source-{row.series}"
     cache = Cache()
 
