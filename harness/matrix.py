@@ -235,8 +235,8 @@ def _tests(name: str, directory: Path, arguments: Iterable[str]) -> dict[str, Ce
     if not os.environ.get(qemu.OVERRIDE):
         environment[qemu.OVERRIDE] = str(emulator.build())
     command: list[str | Path] = [
-        sys.executable, "-m", "pytest", f"--junitxml={results}", f"--kernel={name}",
-        "-o", f"cache_dir={directory / 'pytest-cache'}", "--color=no", "-v", *arguments, REPO / "tests" / "guest",
+        sys.executable, "-m", "pytest", f"--junitxml={results}", f"--kernel={name}", "--color=no", "-v",
+        "-o", f"cache_dir={directory / 'pytest-cache'}", *arguments, REPO / "tests" / "guest",
     ]  # fmt: skip
     with progress.step(f"tests on {name}", always=True) as step:
         finished = commands.run(
