@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from harness import devicetree
+from harness.boards import Wiring
 from harness.coprocessor import Recordings
 from harness.prepare import Prepared
 from harness.qemu import AccessPoint, Coprocessor, MachineConfig, Network, TapNetwork, UserNetwork
@@ -19,6 +22,16 @@ NETWORK = "net0"
 # One instruction a nanosecond, virtual time never ahead of real time: what the guest measures is what the
 # model takes, however busy the host is.
 PACED = "shift=0"
+
+# The second co-processor of `two_radios`, on ECSPI1; dts/overlays says the same.
+TWO_OVERLAY = "imx8mp-evk-two-esp-hosted.dtso"
+SECOND = Wiring(
+    spi="/machine/soc/spi1",
+    cs="/machine/soc/gpio5:9",
+    handshake="/machine/soc/gpio3:23",
+    data_ready="/machine/soc/gpio3:24",
+    reset="/machine/soc/gpio3:25",
+)
 
 
 def machine(
@@ -48,8 +61,18 @@ def machine(
             AccessPoint("ap1", {"ssid": FAR_SSID, "channel": FAR_CHANNEL, "signal": FAR_SIGNAL}),
         ),
         networks={NETWORK: network},
-        append=append,
+        append=(*prepared.kernel.append, *append),
         capture=capture,
         icount=icount,
         gdb_port=gdb_port,
+    )
+
+
+def two_radios(prepared: Prepared, *, append: tuple[str, ...] = ()) -> MachineConfig:
+    """The machine with a second co-processor `esp1`, for an access point and a station of our own drivers."""
+    usual = machine(prepared, append=append)
+    return replace(
+        usual,
+        dtb=devicetree.merge(prepared.kernel, replace(prepared.board, overlay=TWO_OVERLAY)),
+        coprocessors=(*usual.coprocessors, Coprocessor("esp1", {"chip": "esp32c3"}, wiring=SECOND)),
     )

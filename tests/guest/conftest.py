@@ -60,6 +60,13 @@ def paced_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
     yield from _lab(pytestconfig, "paced_lab", "paced", machine, qemu.emulator(prepared.qemu))
 
 
+@pytest.fixture(scope="module")
+def two_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
+    """A guest with two co-processors."""
+    machine = scenario.two_radios(prepared, append=TEST_KERNEL_WORDS)
+    yield from _lab(pytestconfig, "two_lab", "two", machine, qemu.emulator(prepared.qemu))
+
+
 @pytest.fixture
 def guest(lab: Lab) -> QemuTarget:
     """The guest."""
