@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from harness import provider_debian, provider_local, provider_source
 from harness.boards import Board
@@ -29,7 +30,7 @@ def resolve(name: str | None = None) -> Kernel:
     that kind where it should come from.
     """
     name, chosen = row(name)
-    return PROVIDERS[chosen.provider](name, chosen)
+    return replace(PROVIDERS[chosen.provider](name, chosen), append=chosen.append)
 
 
 def check(kernel: Kernel, board: Board) -> None:

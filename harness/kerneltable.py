@@ -39,20 +39,22 @@ class Row:
     """Names below kernels/fragments, without .config; later ones win."""
     path: str = ""
     """The build directory of a local kernel; $NAME stands for a variable of the environment."""
+    append: tuple[str, ...] = ()
+    """Words for the kernel's command line in the guest."""
     optional: bool = False
     """True if the row may be impossible to run without the matrix failing."""
     tags: tuple[str, ...] = ()
 
 
-# Which keys mean something to which provider, besides provider, arch, board, optional and tags: first those
-# that have to be there.
+# Which keys mean something to which provider, besides those of COMMON: first the ones that have to be
+# there.
 KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "debian": (("suite", "series"), ("flavour", "extra")),
     "source": (("suite", "series"), ("base", "fragments")),
     "upstream": (("series",), ("base", "fragments")),
     "local": (("path",), ()),
 }
-COMMON = ("provider", "arch", "board", "optional", "tags")
+COMMON = ("provider", "arch", "board", "append", "optional", "tags")
 TAGS = ("stock", "debug", "compile")
 
 
@@ -92,6 +94,8 @@ class Kernel:
     """The board it is booted on unless told otherwise."""
     toolchain: Toolchain = field(default_factory=lambda: host("arm64"))
     """What compiles modules for it."""
+    append: tuple[str, ...] = ()
+    """Words for its command line in the guest."""
 
 
 class UnavailableError(HarnessError):
