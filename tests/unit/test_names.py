@@ -54,6 +54,14 @@ def test_every_row_has_a_board_and_a_provider() -> None:
     assert kernels.row(None)[0] == kernels.table().default
 
 
+def test_words_of_a_row_reach_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, row = kernels.row(None)
+    chosen = dataclasses.replace(row, append=("quiet",))
+    monkeypatch.setattr(kernels, "row", lambda name: ("k", chosen))
+    monkeypatch.setitem(kernels.PROVIDERS, row.provider, lambda name, row: kernel(tmp_path, ""))
+    assert kernels.resolve(name).append == ("quiet",)
+
+
 def test_unknown_kernel_lists_names() -> None:
     with pytest.raises(HarnessError) as caught:
         kernels.resolve("6.13")
