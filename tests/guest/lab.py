@@ -76,6 +76,11 @@ class Lab:
         """One of its access points."""
         return AccessPoint(self.guest.machine.monitor, name)
 
+    @property
+    def doubtful(self) -> bool:
+        """True if a test failed and the driver was not loaded again since."""
+        return self._doubtful
+
     def doubt(self) -> None:
         """A test failed: the driver's state is not what the next test may build on."""
         self._doubtful = True
