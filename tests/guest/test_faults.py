@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What goes wrong on real boards and with bad firmware, while the driver works: it survives and recovers.
 
-Faults are those of qemu/engine/esp_faults.h; with --slow also variants that only wait longer. A kernel warning
-fails a test by itself (conftest.py).
+Faults are those of qemu/engine/esp_faults.h; with --slow also variants that only wait longer. A kernel
+warning fails a test by itself (conftest.py).
 """
 
 from __future__ import annotations
