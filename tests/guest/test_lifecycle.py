@@ -23,9 +23,13 @@ KEPT_PER_CPU = 64
 
 
 def threads(target: Target) -> list[str]:
-    """Names of the kernel threads that belong to the driver."""
+    """Names of the kernel threads that belong to the driver.
+
+    The kernel's shared workers (kworker/u16:0-...) do not: they only show whose work they did last.
+    """
     names = target.run("cat /proc/[0-9]*/comm 2>/dev/null", check=False).lines()
-    return [name for name in names if re.search(r"esp|spi\d+\.\d", name)]
+    own = [name for name in names if not re.match(r"kworker/u?\d+:", name)]
+    return [name for name in own if re.search(r"esp|spi\d+\.\d", name)]
 
 
 def buffers(target: Target) -> int:
