@@ -63,7 +63,7 @@ def build_and_run(directory: Path) -> Run:
     if make is None or compiler is None:
         pytest.fail("the engine tests need make and a C compiler: apt-get install build-essential")
     # Unoptimised: compiling takes longer than running.
-    variables = [f"O={directory}", f"CC={compiler}", "SANITIZE=1", "CFLAGS=-O0 -g"]
+    variables = [f"O={directory}", f"CC={compiler}", "SANITIZE=1", "CFLAGS=-O0 -g1"]
     command = [make, "-s", "-j2", "-C", str(TESTS), *variables]
     build = subprocess.run(command, capture_output=True, text=True, check=False)
     if build.returncode != 0:
