@@ -40,6 +40,11 @@ def ping(wlan: Wifi) -> None:
     traffic.ping(wlan.target, count=3, interval=0.02, wait=1)
 
 
+def ping_once(wlan: Wifi) -> None:
+    """One answer, and nothing after it that would have the link look for it."""
+    wlan.target.run(["ping", "-q", "-c", "1", "-W", "1", traffic.HOST_FROM_GUEST], check=False)
+
+
 def ping_burst(wlan: Wifi) -> None:
     """Answers that queue up in the co-processor."""
     wlan.target.run(
@@ -89,10 +94,10 @@ LINES = [
     Case("handshake-spurious", ping, "handshake_edges", count=5, unarmed=True),
     Case("handshake-stuck-low", ping, "handshake_waits"),
     Case("handshake-stuck-high", ping, "handshake_quiet_starts"),
-    Case("data-ready-lost", ping, "watchdog_polls"),
+    Case("data-ready-lost", ping_once, "watchdog_polls"),
     Case("data-ready-late", ping, "data_ready_edges", arg=20 * MS, count=3),
     Case("data-ready-spurious", ping, "idle_transactions", count=5),
-    Case("data-ready-stuck-low", ping, "watchdog_polls"),
+    Case("data-ready-stuck-low", ping_once, "watchdog_polls"),
     Case("data-ready-stuck-high", ping, "idle_transactions"),
 ]
 FRAMES = [
