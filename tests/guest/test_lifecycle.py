@@ -63,6 +63,8 @@ def one_round(wlan: Wifi) -> None:
 
 def test_twenty_times_load_associate_ping_unload(wlan: Wifi, esp: Coprocessor) -> None:
     target = wlan.target
+    # Tests of faults before this one may have had some.
+    unarmed = esp.counters["unarmed-transactions"]
     idle = [name for name in threads(target) if not re.search(r"spi0\.0|esp_hosted", name)]
     wlan.unload()
     for _ in range(WARM_UP):
@@ -77,7 +79,7 @@ def test_twenty_times_load_associate_ping_unload(wlan: Wifi, esp: Coprocessor) -
     kept = KEPT_PER_CPU * int(target.run(["nproc"]).stdout)
     assert buffers(target) - skbs <= kept < ROUNDS * PINGS, "socket buffers were leaked"
     assert kernel_memory(target) - memory < 16 * ROUNDS, "memory was leaked"
-    assert esp.counters["unarmed-transactions"] == 0
+    assert esp.counters["unarmed-transactions"] == unarmed
 
 
 def reconnect(wlan: Wifi) -> None:
