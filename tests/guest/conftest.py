@@ -24,6 +24,11 @@ LABS = pytest.StashKey[dict[str, Lab]]()
 SECTION_LINES = 60
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Faults come last: other tests look at what was counted since the boot."""
+    items.sort(key=lambda item: item.path.name == "test_faults.py")
+
+
 # Fixtures
 
 
