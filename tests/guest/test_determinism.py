@@ -109,12 +109,17 @@ def finish(machine: Machine, files: Recordings) -> Outcome:
     machine.monitor.wait_event("SHUTDOWN", RUN_SECONDS)
     esp = Coprocessor(machine.monitor, "esp0")
     esp.stop_recording()
+    recordings = {name: path.read_bytes() for name, path in vars(files).items()}
+    # A VCD ends with the time at which it was stopped: that was our doing, in the host's time.
+    changes, _, stopped = recordings["vcd"].rstrip().rpartition(b"\n")
+    assert stopped.startswith(b"#")
+    recordings["vcd"] = changes
     return Outcome(
         machine.console_log.read_text(encoding="utf-8", errors="replace"),
         {"esp0": esp.counters}
         | {name: AccessPoint(machine.monitor, name).get("counters") for name in ("ap0", "ap1")},
         esp.history,
-        {name: path.read_bytes() for name, path in vars(files).items()},
+        recordings,
     )
 
 
