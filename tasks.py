@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from invoke.context import Context
@@ -65,7 +66,7 @@ def test(c: Context, unit: bool = False, guest: bool = False, k: str = "", kerne
     """Run the tests: all, --unit or --guest; what follows -- goes to pytest."""
     from harness import testing
 
-    extra = [*(["-k", k] if k else []), *c.remainder.split()]
+    extra = [*(["-k", k] if k else []), *testing.after_dashes(sys.argv)]
     status = testing.run(unit=unit, guest=guest, kernel=kernel or None, arguments=extra)
     if status:
         raise Exit(code=status)
@@ -157,13 +158,14 @@ def matrix(
 ) -> None:
     """Build, boot and test every kernel of kernels.toml; print a grid, write JUnit XML, JSON and HTML."""
     from harness import matrix as run
+    from harness import testing
 
     directory = Path(output).resolve() if output else None
     if merge:
         good = run.merge([Path(name) for name in merge], directory or Path.cwd())
     else:
         names = tuple(name.strip() for name in rows.split(",") if name.strip())
-        extra = (*(("-k", k) if k else ()), *c.remainder.split())
+        extra = (*(("-k", k) if k else ()), *testing.after_dashes(sys.argv))
         good = run.run(run.Selection(names, tag, shard, jobs, resume, extra), directory)
     if not good:
         raise Exit(code=1)

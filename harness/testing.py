@@ -53,6 +53,11 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     return 0 if 0 in results else NOTHING_TO_RUN
 
 
+def after_dashes(words: Sequence[str]) -> list[str]:
+    """The words after `--` on a command line, as they were quoted: invoke joins them with blanks."""
+    return list(words[words.index("--") + 1 :]) if "--" in words else []
+
+
 def _pytest(group: str, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     junit = paths.run_dir() / f"junit-{group}.xml"
     tests = REPO / "tests" / group

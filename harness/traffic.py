@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal, TypedDict, Unpack, cast
 
 from harness import namespaces, process
 from harness.errors import HarnessError
@@ -258,61 +258,52 @@ def _contents(file: IO[bytes]) -> str:
     return file.read().decode("utf-8", errors="replace")
 
 
-def iperf_command(
-    port: int,
-    *,
-    direction: Direction = "up",
-    seconds: float = 5,
-    udp: bool = False,
-    bitrate: float | None = None,
-    streams: int = 1,
-    window: str | None = None,
-    length: int | None = None,
-    host: str = HOST_FROM_GUEST,
-) -> list[str]:
-    """The client's command. `bitrate` in bit/s a stream, `window` as iperf3 takes it, `length` in bytes."""
+class IperfOptions(TypedDict, total=False):
+    """What a measurement may ask of iperf3, and in which unit."""
+
+    direction: Direction
+    """`up` unless given."""
+    seconds: float
+    """Length of the transfer, 5 unless given."""
+    udp: bool
+    bitrate: float
+    """Bit/s of each stream."""
+    streams: int
+    window: str
+    """Socket buffer as iperf3 takes it: `64K`."""
+    length: int
+    """Bytes of one write or datagram."""
+    host: str
+    """Where the server is, seen from the target; the host that runs QEMU unless given."""
+
+
+SECONDS = 5.0
+
+
+def iperf_command(port: int, **options: Unpack[IperfOptions]) -> list[str]:
+    """The command of a client that reports in JSON."""
+    seconds = options.get("seconds", SECONDS)
+    host = options.get("host", HOST_FROM_GUEST)
     command = ["iperf3", "-c", host, "-p", str(port), "-t", f"{seconds:g}", "-J"]
-    if direction == "down":
+    if options.get("direction") == "down":
         command.append("-R")
-    if udp:
+    if options.get("udp"):
         command.append("-u")
-    if bitrate is not None:
-        command += ["-b", f"{bitrate:.0f}"]
-    if streams != 1:
-        command += ["-P", str(streams)]
-    if window:
-        command += ["-w", window]
-    if length:
-        command += ["-l", str(length)]
+    if "bitrate" in options:
+        command += ["-b", f"{options['bitrate']:.0f}"]
+    if "streams" in options:
+        command += ["-P", str(options["streams"])]
+    if "window" in options:
+        command += ["-w", options["window"]]
+    if "length" in options:
+        command += ["-l", str(options["length"])]
     return command
 
 
-def iperf(
-    target: Target,
-    server: IperfServer,
-    *,
-    direction: Direction = "up",
-    seconds: float = 5,
-    udp: bool = False,
-    bitrate: float | None = None,
-    streams: int = 1,
-    window: str | None = None,
-    length: int | None = None,
-    host: str = HOST_FROM_GUEST,
-) -> Iperf:
-    """Run iperf3 on the target against `server`, for `seconds`; the other options as `iperf_command`."""
-    command = iperf_command(
-        server.port,
-        direction=direction,
-        seconds=seconds,
-        udp=udp,
-        bitrate=bitrate,
-        streams=streams,
-        window=window,
-        length=length,
-        host=host,
-    )
-    result = target.run(command, timeout=seconds + 30, check=False)
+def iperf(target: Target, server: IperfServer, **options: Unpack[IperfOptions]) -> Iperf:
+    """Run iperf3 on the target against `server`. TrafficError: with iperf3's own words."""
+    command = iperf_command(server.port, **options)
+    result = target.run(command, timeout=options.get("seconds", SECONDS) + 30, check=False)
     if not result.stdout.strip():
         raise TrafficError(f"{result.command}: exit status {result.status}\n{result.stderr}")
     return parse_iperf(result.stdout)

@@ -158,7 +158,7 @@ class Wifi:
         self.target.run(["rmmod", MODULE], timeout=30)
 
     def device(self) -> str:
-        """The SPI device the driver is bound to, `spi1.0`."""
+        """The SPI device the driver is bound to, `spi0.0`."""
         return self.target.run(f"ls -d {DRIVER}/spi*").stdout.split()[0].rpartition("/")[2]
 
     # The interface

@@ -29,7 +29,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ESP_HOSTED_OFFLINE", raising=False)
 
 
-@pytest.mark.skipif(not shutil.which("patch"), reason="patch is not installed")
+@pytest.mark.skipif(not shutil.which("patch"), reason="needs patch: apt-get install patch")
 @pytest.mark.parametrize("path", sorted(BROKEN.glob("*.patch")), ids=lambda path: path.stem)
 def test_broken_drivers_are_made_of_this_one(path: Path) -> None:
     """tests/guest/test_detectors.py applies these."""

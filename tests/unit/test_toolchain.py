@@ -72,7 +72,7 @@ def test_make_words(tmp_path: Path) -> None:
     assert words[words.index("/drv") - 1] == "--bind"
 
 
-@pytest.mark.skipif(not shutil.which("bwrap"), reason="bubblewrap is not installed")
+@pytest.mark.skipif(not shutil.which("bwrap"), reason="needs bwrap: apt-get install bubblewrap")
 def test_a_root_hides_the_rest(tmp_path: Path) -> None:
     """This system's own /usr stands for a root."""
     root = tmp_path / "root"

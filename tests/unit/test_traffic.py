@@ -155,6 +155,7 @@ def test_iperf_errors() -> None:
 def test_iperf_command() -> None:
     command = iperf_command(5201, direction="down", seconds=3, udp=True, bitrate=2e6, streams=4, window="4M")
     assert " ".join(command) == "iperf3 -c 10.0.2.2 -p 5201 -t 3 -J -R -u -b 2000000 -P 4 -w 4M"
+    assert " ".join(iperf_command(7, host="10.0.0.1", length=100)) == "iperf3 -c 10.0.0.1 -p 7 -t 5 -J -l 100"
 
 
 def test_tcpdump_text() -> None:
