@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import settings
-from harness.errors import unknown_name
+from harness.errors import HarnessError, unknown_name
 from harness.paths import REPO
 
 BOARDS = REPO / "boards"
 DEFAULT = "imx8mp-evk"
+KINDS = ("qemu", "board")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class QemuMachine:
     smp: int
     console_serial: int
     """Which `-serial` (from 0) is the guest's console."""
+    card: int | None
+    """Which SD slot (from 0) the machine starts from; None: it gets kernel and initramfs from QEMU."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,58 @@ class Wiring:
 
 
 @dataclass(frozen=True)
+class Spi:
+    """The controller that the co-processor is connected to."""
+
+    bus: str
+    """Its label in the base DTB."""
+    chip_select: int
+
+
+# How a boot configuration names overlays; harness/bootconfig.py knows each.
+BOOT_SCHEMES = ("rpi", "extlinux", "u-boot-menu", "uenv", "armbian")
+
+
+@dataclass(frozen=True)
+class Boot:
+    """How the board's boot loader is told which overlays to apply."""
+
+    scheme: str
+    """One of BOOT_SCHEMES."""
+    config: str | None
+    """The configuration file on the board, where it is not the scheme's usual one."""
+    overlays: str | None
+    """The directory for overlays on the board, where it is not the scheme's usual one."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What `./inv image` puts onto a card besides the driver."""
+
+    suite: str
+    """Of the Debian archive."""
+    kernel: str
+    """Row of kernels.toml."""
+    packages: tuple[str, ...] = ()
+    """Beyond those that every image has."""
+    initramfs: tuple[str, ...] = ()
+    """Modules that the kernel needs to find its root file system."""
+    components: tuple[str, ...] = ("main",)
+    append: tuple[str, ...] = ()
+    """Words for the kernel's command line."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Details of `./inv deploy`."""
+
+    overlay_name: str = "esp-hosted"
+    """Name of the overlay on the board, without suffix."""
+
+
+@dataclass(frozen=True)
 class Board:
-    """One board. `qemu` and `wiring` are set where `kind` is "qemu"."""
+    """One board. `qemu` and `wiring` are set where `kind` is "qemu", `boot` where it starts from a card."""
 
     name: str
     description: str
@@ -55,6 +108,12 @@ class Board:
     """Modules that the guest loads at boot."""
     qemu: QemuMachine | None
     wiring: Wiring | None
+    spi: Spi | None
+    pins: dict[str, str] = field(default_factory=dict)
+    """Signal to where it is on the board's connectors, for people."""
+    boot: Boot | None = None
+    image: Image | None = None
+    deploy: Deploy = field(default_factory=Deploy)
 
 
 def names(directory: Path = BOARDS) -> list[str]:
@@ -67,5 +126,20 @@ def load(name: str = DEFAULT, directory: Path = BOARDS) -> Board:
     path = directory / f"{name}.toml"
     if name not in names(directory):
         raise unknown_name("board", name, names(directory))
-    table = settings.read_toml(path)
-    return settings.build(Board, table, str(path))
+    board = settings.build(Board, settings.read_toml(path), str(path))
+    _check(board, path)
+    return board
+
+
+def _check(board: Board, path: Path) -> None:
+    """What a dataclass cannot say. HarnessError with file and key."""
+    if board.name != path.stem:
+        raise HarnessError(f"{path}: name is {board.name!r}, the file's is {path.stem!r}")
+    if board.kind not in KINDS:
+        raise HarnessError(f"{path}: kind {board.kind!r} is unknown", hint=f"valid: {', '.join(KINDS)}")
+    if (board.kind == "qemu") != (board.qemu is not None):
+        raise HarnessError(f'{path}: a board of kind "qemu" has a section [qemu], others have none')
+    if board.boot is not None and board.boot.scheme not in BOOT_SCHEMES:
+        raise HarnessError(
+            f"{path}: boot.scheme {board.boot.scheme!r} is unknown", hint=f"valid: {', '.join(BOOT_SCHEMES)}"
+        )
