@@ -581,7 +581,7 @@ int esp_netdev_set_rings(struct esp_vif *vif, u32 tx, u32 rx);
 /* ethtool.c */
 extern const struct ethtool_ops esp_ethtool_ops;
 
-/* cfg80211.c */
+/* cfg80211.c, sta.c, ap.c, scan.c */
 int esp_cfg80211_register(struct esp_hosted *esp, const u8 *mac);
 void esp_cfg80211_unregister(struct esp_hosted *esp);
 void esp_cfg80211_restarted(struct esp_hosted *esp);
