@@ -95,12 +95,6 @@ static int esp_change_virtual_intf(struct wiphy *wiphy,
 	return 0;
 }
 
-/* Used by compat.h where the core does not choose cookies. */
-static u64 __maybe_unused esp_next_cookie(struct wiphy *wiphy)
-{
-	return ++esp_from_wiphy(wiphy)->cookie;
-}
-
 /* Radio */
 
 static int esp_send_tx_power(struct esp_hosted *esp, int mbm)

@@ -69,6 +69,13 @@ static inline bool esp_wants_wifi_status(const struct sk_buff *skb)
 #define probe_peer probe_client
 #endif
 
+/* In 7.3 the core began to choose the cookies of management frames. */
+#if ESP_KERNEL(7, 3)
+#define ESP_COMPAT_FIELDS
+#else
+#define ESP_COMPAT_FIELDS u64 cookie
+#endif
+
 #endif /* ESP_HOSTED_COMPAT_H */
 
 /*
@@ -190,7 +197,7 @@ static int esp_mgmt_tx_new_cookie(struct wiphy *wiphy,
 				  struct cfg80211_mgmt_tx_params *params,
 				  u64 *cookie)
 {
-	*cookie = esp_next_cookie(wiphy);
+	*cookie = ++esp_from_wiphy(wiphy)->cookie;
 
 	return esp_mgmt_tx(wiphy, wdev, params, *cookie);
 }
@@ -199,7 +206,7 @@ static int esp_probe_station_new_cookie(struct wiphy *wiphy,
 					struct net_device *ndev,
 					const u8 *peer, u64 *cookie)
 {
-	*cookie = esp_next_cookie(wiphy);
+	*cookie = ++esp_from_wiphy(wiphy)->cookie;
 
 	return esp_probe_station(wiphy, ndev, peer, *cookie);
 }

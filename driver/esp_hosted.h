@@ -464,7 +464,6 @@ struct esp_vif {
  * @country_sent: regulatory domain the firmware has
  * @mode: &enum esp_mode the firmware is in, wiphy mutex
  * @tx_power: transmit power limit in mBm, 0 if never set
- * @cookie: last management frame cookie
  * @stats: private counters; each has one writing context at a time
  * @debugfs: debugfs directory
  */
@@ -503,10 +502,12 @@ struct esp_hosted {
 	char country_sent[2];
 	u16 mode;
 	int tx_power;
-	u64 cookie;
 
 	unsigned long stats[ESP_STAT_COUNT];
 	struct dentry *debugfs;
+
+	/* private: what only older kernels need */
+	ESP_COMPAT_FIELDS;
 };
 
 static inline void esp_count(struct esp_hosted *esp, enum esp_stat stat)
