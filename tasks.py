@@ -16,6 +16,7 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
+    "Real boards": ("overlays",),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -117,6 +118,15 @@ def dtb(c: Context, kernel: str = "", board: str = "") -> None:
 
     found = kernels.resolve(kernel or None)
     _show(devicetree.merge(found, boards.load(board or found.board)))
+
+
+@task(iterable=["kernel"], help={"kernel": "only this row of kernels.toml (may be given several times)"})
+def overlays(c: Context, kernel: list[str]) -> None:
+    """Apply every board's overlay to every base DTB of the distribution's kernels and check the results."""
+    from harness import overlays as checks
+
+    if not checks.report(tuple(kernel)):
+        raise Exit(code=1)
 
 
 @task(help=_KERNEL | _BOARD)

@@ -109,8 +109,16 @@ class Board:
     qemu: QemuMachine | None
     wiring: Wiring | None
     spi: Spi | None
+    dtbs: tuple[str, ...] = ()
+    """Other base DTBs that the overlay fits."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """Label to path, for base DTBs that were compiled without labels."""
+    shares: tuple[str, ...] = ()
+    """Names of nodes that may use the same pins: devices of the real board that its model does not have."""
+    connector: str = ""
+    """Where the pins are, for people."""
     pins: dict[str, str] = field(default_factory=dict)
-    """Signal to where it is on the board's connectors, for people."""
+    """Signal to "LINE on PIN": the SoC's name of the line, and where it is on the connector."""
     boot: Boot | None = None
     image: Image | None = None
     deploy: Deploy = field(default_factory=Deploy)

@@ -21,6 +21,14 @@ RECIPE = 1
 Labels = dict[str, str]
 
 
+class MissingLabelError(HarnessError):
+    """An overlay refers to labels that the base does not have."""
+
+    def __init__(self, message: str, labels: list[str], hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.labels = [f"&{name}" for name in labels]
+
+
 def merge(kernel: Kernel, board: Board, overlays: Path = OVERLAYS) -> Path:
     """The DTB to boot with. HarnessError: overlay does not compile, or names a label that the base lacks."""
     hostdeps.require("dtb")
@@ -30,13 +38,14 @@ def merge(kernel: Kernel, board: Board, overlays: Path = OVERLAYS) -> Path:
         raise unknown_name("overlay", board.overlay, (path.name for path in overlays.glob("*.dtso")))
     if not base.exists():
         raise HarnessError(f"kernel {kernel.name} ({kernel.release}) has no {board.dtb}")
-    donor = None if labels(base) else _donor(kernel, board)
+    donor = None if labels(base) or board.labels else _donor(kernel, board)
+    extra = board.labels or (labels(donor) if donor else None)
     key = digest(
-        "dtb", RECIPE, hash_file(base), hash_file(overlay), board.name, hash_file(donor) if donor else ""
+        "dtb", RECIPE, hash_file(base), hash_file(overlay), board.name, sorted((extra or {}).items())
     )
 
     def make(directory: Path) -> None:
-        merge_files(base, overlay, directory / "board.dtb", labels(donor) if donor else None)
+        merge_files(base, overlay, directory / "board.dtb", extra)
 
     tree = Cache().entry("dtb", key, make, f"devicetree of {board.name} for {kernel.release}")
     return tree / "board.dtb"
@@ -99,16 +108,18 @@ def _properties(dtb: Path, node: str) -> list[str]:
     return commands.output(["fdtget", "-p", dtb, node], check=False).split()
 
 
-def _missing(overlay: Path, base: Path, missing: list[str], known: Labels) -> HarnessError:
+def _missing(overlay: Path, base: Path, missing: list[str], known: Labels) -> MissingLabelError:
     if not known:
-        return HarnessError(
+        return MissingLabelError(
             f"{base.name} was compiled without labels: {overlay.name} cannot refer to {', '.join(missing)}",
+            missing,
             hint="a kernel from 6.12 on ships its devicetrees with labels",
         )
     named = ", ".join(f"&{name}" for name in missing)
     close = [name for one in missing for name in difflib.get_close_matches(one, known)]
-    return HarnessError(
+    return MissingLabelError(
         f"{overlay.name} refers to {named}: {base.name} has no such label",
+        missing,
         hint=f"similar labels: {', '.join(close)}" if close else f"correct the label in {overlay}",
     )
 

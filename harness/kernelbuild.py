@@ -87,6 +87,18 @@ class DebianSource:
         debian.Archive(self.suite, self.arch).download([self.package], read)
         return found
 
+    def directory(self, name: str, target: Path) -> None:
+        """One directory of the source, at the same path below `target`."""
+
+        def read(packages: list[Path]) -> None:
+            with (
+                tempfile.TemporaryDirectory(dir=paths.cache_root()) as scratch,
+                _tarball(packages[0], Path(scratch)) as tarball,
+            ):
+                unpack_tarball(tarball, target, [f"{tarball.name.removesuffix('.tar.xz')}/{name}"])
+
+        debian.Archive(self.suite, self.arch).download([self.package], read)
+
 
 @contextmanager
 def _tarball(package: Path, place: Path) -> Iterator[Path]:

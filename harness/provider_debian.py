@@ -45,16 +45,17 @@ def resolve(name: str, chosen: Row) -> Kernel:
     title = f"kernel {release}"
     tree = cache.entry("kernel", key(record), fetch, title, fetches=True)
     headers = tree / f"usr/src/linux-headers-{release}"
-    # Since 7.0 everything is below usr/lib/modules.
+    # Since 7.0 everything is below usr/lib/modules; some suites have only the modules there.
     split = tree / f"usr/lib/modules/{release}"
+    everything = (split / "vmlinuz").exists()
     found = Kernel(
         name=name,
         release=release,
         version=record["version"],
         arch=chosen.arch,
-        image=split / "vmlinuz" if split.exists() else tree / f"boot/vmlinuz-{release}",
+        image=split / "vmlinuz" if everything else tree / f"boot/vmlinuz-{release}",
         modules=split if split.exists() else tree / f"lib/modules/{release}",
-        dtbs=split / "dtb" if split.exists() else tree / f"usr/lib/linux-image-{release}",
+        dtbs=split / "dtb" if everything else tree / f"usr/lib/linux-image-{release}",
         build=headers,
         config=headers / ".config",
         symvers=headers / "Module.symvers",
