@@ -25,20 +25,28 @@ static int esp_ap_find(const struct esp_vif *vif, const u8 *mac)
 	unsigned int i;
 
 	for (i = 0; i < ESP_AP_STATIONS; i++) {
-		if (!memcmp(vif->ap.stations[i], mac, ETH_ALEN))
+		if (!memcmp(vif->ap.stations[i].mac, mac, ETH_ALEN))
 			return i;
 	}
 
 	return -ENOENT;
 }
 
-/* The firmware says nothing about its stations but that they are there. */
+/* The firmware says nothing about its stations; this is what hostapd said. */
 static void esp_ap_fill_station(const struct esp_vif *vif, int index,
 				struct station_info *sinfo)
 {
-	sinfo->sta_flags.mask = BIT(NL80211_STA_FLAG_AUTHORIZED);
-	sinfo->sta_flags.set = vif->ap.flags[index] & sinfo->sta_flags.mask;
-	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_STA_FLAGS);
+	const struct esp_ap_station *sta = &vif->ap.stations[index];
+
+	sinfo->sta_flags.mask = BIT(NL80211_STA_FLAG_AUTHENTICATED) |
+				BIT(NL80211_STA_FLAG_ASSOCIATED) |
+				BIT(NL80211_STA_FLAG_AUTHORIZED) |
+				BIT(NL80211_STA_FLAG_WME) |
+				BIT(NL80211_STA_FLAG_MFP);
+	sinfo->sta_flags.set = sta->flags & sinfo->sta_flags.mask;
+	sinfo->connected_time = ktime_get_boottime_seconds() - sta->since;
+	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_STA_FLAGS) |
+			 BIT_ULL(NL80211_STA_INFO_CONNECTED_TIME);
 }
 
 /**
@@ -76,9 +84,9 @@ int esp_ap_dump_station(struct esp_vif *vif, int index, u8 *mac,
 	unsigned int i;
 
 	for (i = 0; i < ESP_AP_STATIONS; i++) {
-		if (is_zero_ether_addr(vif->ap.stations[i]) || index--)
+		if (is_zero_ether_addr(vif->ap.stations[i].mac) || index--)
 			continue;
-		ether_addr_copy(mac, vif->ap.stations[i]);
+		ether_addr_copy(mac, vif->ap.stations[i].mac);
 		esp_ap_fill_station(vif, i, sinfo);
 		return 0;
 	}
@@ -165,8 +173,11 @@ int esp_add_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 	err = esp_send_station(vif, ESP_STATION_ADD, mac, params);
 	if (err)
 		return err;
-	ether_addr_copy(vif->ap.stations[index], mac);
-	vif->ap.flags[index] = params->sta_flags_set;
+	vif->ap.stations[index] = (struct esp_ap_station) {
+		.flags = params->sta_flags_set,
+		.since = ktime_get_boottime_seconds(),
+	};
+	ether_addr_copy(vif->ap.stations[index].mac, mac);
 
 	return 0;
 }
@@ -183,9 +194,8 @@ static int esp_ap_remove(struct esp_vif *vif, int index, u16 reason)
 	};
 	int err;
 
-	memcpy(req.mac, vif->ap.stations[index], ETH_ALEN);
-	eth_zero_addr(vif->ap.stations[index]);
-	vif->ap.flags[index] = 0;
+	memcpy(req.mac, vif->ap.stations[index].mac, ETH_ALEN);
+	vif->ap.stations[index] = (struct esp_ap_station) {};
 	err = esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
 
 	/* It may have left by itself. */
@@ -207,7 +217,7 @@ int esp_del_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 		return esp_ap_remove(vif, index, params->reason_code);
 	}
 	for (index = 0; index < ESP_AP_STATIONS; index++) {
-		if (is_zero_ether_addr(vif->ap.stations[index]))
+		if (is_zero_ether_addr(vif->ap.stations[index].mac))
 			continue;
 		err = esp_ap_remove(vif, index, params->reason_code);
 		if (!first_err)
@@ -238,9 +248,10 @@ int esp_ap_change_station(struct esp_vif *vif, const u8 *mac,
 	    BIT(NL80211_STA_FLAG_AUTHORIZED))
 		err = esp_send_station(vif, ESP_STATION_CHANGE, mac, params);
 	if (!err) {
-		vif->ap.flags[index] &= ~params->sta_flags_mask;
-		vif->ap.flags[index] |= params->sta_flags_mask &
-					params->sta_flags_set;
+		u32 *flags = &vif->ap.stations[index].flags;
+
+		*flags &= ~params->sta_flags_mask;
+		*flags |= params->sta_flags_mask & params->sta_flags_set;
 	}
 
 	return err;
@@ -357,7 +368,9 @@ int esp_start_ap(struct wiphy *wiphy, struct net_device *ndev,
 	if (!settings->ssid_len || settings->ssid_len > ESP_SSID_LEN ||
 	    !settings->chandef.chan || !settings->beacon.head)
 		return -EINVAL;
-	if (settings->chandef.width > NL80211_CHAN_WIDTH_40)
+	/* There is no way to ask the firmware for more than 20 MHz. */
+	if (settings->chandef.width != NL80211_CHAN_WIDTH_20_NOHT &&
+	    settings->chandef.width != NL80211_CHAN_WIDTH_20)
 		return -EOPNOTSUPP;
 
 	memcpy(req.ssid, settings->ssid, settings->ssid_len);
@@ -380,6 +393,7 @@ int esp_start_ap(struct wiphy *wiphy, struct net_device *ndev,
 			esp_set_mode(esp, ESP_MODE_STA);
 		return err;
 	}
+	vif->ap.chandef = settings->chandef;
 	vif->ap.started = true;
 	esp_netdev_set_carrier(vif, true);
 
@@ -402,7 +416,6 @@ static void esp_ap_end(struct esp_vif *vif)
 	esp_netdev_set_carrier(vif, false);
 	ap->started = false;
 	memset(ap->stations, 0, sizeof(ap->stations));
-	memset(ap->flags, 0, sizeof(ap->flags));
 	while (!skb_queue_empty(&ap->tx))
 		esp_ap_tx_status(vif, esp_skb_cb(skb_peek(&ap->tx))->cookie,
 				 false);
@@ -450,13 +463,14 @@ static void esp_ap_tx_next(struct esp_vif *vif)
 		ap->sent = true;
 		if (!esp_running(esp)) {
 			err = -ENETDOWN;
-		} else if (esp->gen == ESP_GEN_2) {
+		} else if (esp_layout(esp)->mgmt_tx_events) {
 			struct esp_cmd cmd = {
 				.code = ESP_CMD_MGMT_TX,
 				.if_type = ESP_IF_AP,
 				.option = ESP_MGMT_TX_MARK,
 			};
 			struct esp_mgmt_tx_g2 req = {
+				.channel = ap->chandef.chan->hw_value,
 				.no_ack = cb->no_ack,
 				.id = cpu_to_le64(cb->cookie),
 				.len = cpu_to_le32(skb->len),
@@ -467,6 +481,7 @@ static void esp_ap_tx_next(struct esp_vif *vif)
 		} else {
 			struct esp_mgmt_tx_g1 req = {
 				.hdr.code = ESP_CMD_MGMT_TX,
+				.channel = ap->chandef.chan->hw_value,
 				.no_ack = cb->no_ack,
 				.len = cpu_to_le32(skb->len),
 			};
@@ -656,6 +671,43 @@ int esp_probe_station(struct wiphy *wiphy, struct net_device *ndev,
 	wiphy_work_queue(wiphy, &vif->esp->mgmt_work);
 
 	return 0;
+}
+
+/**
+ * esp_ap_eapol - an EAPOL frame came without its Ethernet header
+ * @vif: the interface, wiphy mutex held
+ * @skb: the frame, from its 802.1X header on
+ *
+ * Some firmware loses the header, and the sender with it, when an authorised
+ * station answers a new key. It can only be one of these stations: each of them
+ * gets the blame, and hostapd believes the one whose key fits.
+ */
+void esp_ap_eapol(struct esp_vif *vif, const struct sk_buff *skb)
+{
+	struct sk_buff *copy;
+	struct ethhdr *eth;
+	unsigned int i;
+
+	for (i = 0; vif->ap.started && i < ESP_AP_STATIONS; i++) {
+		const struct esp_ap_station *sta = &vif->ap.stations[i];
+
+		if (!(sta->flags & BIT(NL80211_STA_FLAG_AUTHORIZED)))
+			continue;
+		copy = netdev_alloc_skb_ip_align(vif->ndev,
+						 sizeof(*eth) + skb->len);
+		if (!copy) {
+			esp_count(vif->esp, ESP_STAT_RX_NOMEM);
+			return;
+		}
+		eth = skb_put(copy, sizeof(*eth));
+		ether_addr_copy(eth->h_dest, vif->ndev->dev_addr);
+		ether_addr_copy(eth->h_source, sta->mac);
+		eth->h_proto = htons(ETH_P_PAE);
+		skb_put_data(copy, skb->data, skb->len);
+		if (esp_netdev_inject(vif, copy))
+			esp_count(vif->esp, ESP_STAT_RX_BARE_EAPOL);
+	}
+	esp_netdev_schedule(vif);
 }
 
 /**

@@ -78,6 +78,28 @@ static int esp_change_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 	return esp_sta_change_station(vif, mac, params);
 }
 
+static int esp_get_channel(struct wiphy *wiphy, struct wireless_dev *wdev,
+			   unsigned int link_id,
+			   struct cfg80211_chan_def *chandef)
+{
+	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+
+	if (wdev->iftype == NL80211_IFTYPE_AP) {
+		if (!vif->ap.started)
+			return -ENODATA;
+		*chandef = vif->ap.chandef;
+		return 0;
+	}
+	if (vif->sta.state != ESP_STA_CONNECTED)
+		return -ENODATA;
+	/* Wider ones are between the firmware and its access point. */
+	cfg80211_chandef_create(chandef, vif->sta.chan,
+				vif->sta.rate.flags & RATE_INFO_FLAGS_MCS ?
+				NL80211_CHAN_HT20 : NL80211_CHAN_NO_HT);
+
+	return 0;
+}
+
 static int esp_change_virtual_intf(struct wiphy *wiphy,
 				   struct net_device *ndev,
 				   enum nl80211_iftype type,
@@ -97,11 +119,17 @@ static int esp_change_virtual_intf(struct wiphy *wiphy,
 
 /* Radio */
 
+/* The wiphy is there, and may be asked for things, before its interface. */
+static u8 esp_radio_if_type(const struct esp_hosted *esp)
+{
+	return esp->vif ? esp_vif_if_type(esp->vif) : ESP_IF_STA;
+}
+
 static int esp_send_tx_power(struct esp_hosted *esp, int mbm)
 {
 	struct esp_cmd cmd = {
 		.code = ESP_CMD_SET_TXPOWER,
-		.if_type = ESP_IF_STA,
+		.if_type = esp_radio_if_type(esp),
 	};
 	struct esp_req_u32 req = { .value = cpu_to_le32(mbm / 25) };
 
@@ -136,7 +164,7 @@ static int esp_get_tx_power(struct wiphy *wiphy, struct wireless_dev *wdev,
 	s8 quarter_dbm;
 	struct esp_cmd cmd = {
 		.code = ESP_CMD_GET_TXPOWER,
-		.if_type = ESP_IF_STA,
+		.if_type = esp_radio_if_type(esp),
 		.resp = &quarter_dbm,
 		.resp_size = sizeof(quarter_dbm),
 	};
@@ -156,7 +184,7 @@ static int esp_send_country(struct esp_hosted *esp)
 {
 	struct esp_cmd cmd = {
 		.code = ESP_CMD_SET_REGDOM,
-		.if_type = ESP_IF_STA,
+		.if_type = esp_radio_if_type(esp),
 	};
 	struct esp_req_country req = {};
 	int err;
@@ -209,6 +237,7 @@ static const struct cfg80211_ops esp_cfg80211_ops = {
 	.assoc = esp_assoc,
 	.deauth = esp_deauth,
 	.disassoc = esp_disassoc,
+	.get_channel = ESP_OP_CHANNEL(esp_get_channel),
 	.get_station = ESP_OP(esp_get_station),
 	.dump_station = ESP_OP(esp_dump_station),
 	.add_station = ESP_OP(esp_add_station),
@@ -261,7 +290,7 @@ static void esp_cfg80211_abort(struct esp_vif *vif)
 	esp_scan_finish(vif, true);
 	esp_sta_abort(vif);
 	vif->scan.noise = false;
-	vif->sta.swallow = false;
+	vif->sta.leaving = false;
 	esp_ap_abort(vif);
 }
 

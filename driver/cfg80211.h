@@ -21,6 +21,7 @@ static inline struct esp_hosted *esp_from_wiphy(struct wiphy *wiphy)
 /* sta.c */
 void esp_sta_init(struct esp_vif *vif);
 void esp_sta_abort(struct esp_vif *vif);
+bool esp_sta_busy(const struct esp_vif *vif);
 int esp_sta_get_station(struct esp_vif *vif, const u8 *mac,
 			struct station_info *sinfo);
 int esp_sta_dump_station(struct esp_vif *vif, int index, u8 *mac,

@@ -248,20 +248,6 @@ void esp_cmd_cancel(struct esp_hosted *esp, int error)
 	spin_unlock_bh(&ch->lock);
 }
 
-static bool esp_cmd_matches(const struct esp_hosted *esp,
-			    const struct esp_cmd *cmd, u8 code, u16 seq)
-{
-	if (!cmd)
-		return false;
-	if (esp->gen == ESP_GEN_2)
-		return code == cmd->code && seq == cmd->seq;
-	if (code != cmd->code &&
-	    (code != ESP_CMD_SET_REGDOM || cmd->code != ESP_CMD_GET_REGDOM))
-		return false;
-
-	return seq == 0 || seq == cmd->seq;
-}
-
 /**
  * esp_cmd_response - handle a response
  * @esp: the device
@@ -272,6 +258,7 @@ static bool esp_cmd_matches(const struct esp_hosted *esp,
 void esp_cmd_response(struct esp_hosted *esp, const struct esp_frame *frame)
 {
 	const struct esp_cmd_hdr *hdr = (const void *)frame->payload;
+	const struct esp_layout *layout = esp_layout(esp);
 	struct esp_cmd_channel *ch = &esp->cmd;
 	struct esp_cmd *cmd;
 	size_t len;
@@ -281,8 +268,8 @@ void esp_cmd_response(struct esp_hosted *esp, const struct esp_frame *frame)
 		return;
 	}
 
-	/* Generation 1 answers MGMT_TX when the frame went out, or unasked. */
-	if (hdr->code == ESP_CMD_MGMT_TX && esp->gen == ESP_GEN_1) {
+	/* Some answer MGMT_TX when the frame went out, or unasked. */
+	if (hdr->code == ESP_CMD_MGMT_TX && !layout->mgmt_tx_events) {
 		esp_event_rx(esp, frame);
 		return;
 	}
@@ -295,7 +282,8 @@ void esp_cmd_response(struct esp_hosted *esp, const struct esp_frame *frame)
 
 	spin_lock_bh(&ch->lock);
 	cmd = ch->current_cmd;
-	if (esp_cmd_matches(esp, cmd, hdr->code, le16_to_cpu(hdr->seq))) {
+	if (cmd && esp_response_matches(layout, cmd->code, cmd->seq, hdr->code,
+					le16_to_cpu(hdr->seq))) {
 		ch->current_cmd = NULL;
 		cmd->status = hdr->status;
 		cmd->resp_seq = le16_to_cpu(hdr->seq);

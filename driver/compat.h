@@ -161,6 +161,18 @@ static int esp_change_beacon_data(struct wiphy *wiphy, struct net_device *ndev,
 }
 #endif
 
+#if ESP_KERNEL(6, 0)
+#define ESP_OP_CHANNEL(name) name
+#else
+#define ESP_OP_CHANNEL(name) name##_link
+
+static int esp_get_channel_link(struct wiphy *wiphy, struct wireless_dev *wdev,
+				struct cfg80211_chan_def *chandef)
+{
+	return esp_get_channel(wiphy, wdev, 0, chandef);
+}
+#endif
+
 #if ESP_KERNEL(6, 17)
 #define ESP_OP_TXPOWER(name) name
 #else

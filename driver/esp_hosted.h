@@ -27,6 +27,7 @@
 
 #include "compat.h"
 #include "frame.h"
+#include "generation.h"
 
 #define ESP_DRV_NAME		"esp_hosted"
 
@@ -58,6 +59,7 @@ enum esp_stat {
 	ESP_STAT_RX_RUNT,
 	ESP_STAT_RX_OVERSIZE,
 	ESP_STAT_RX_BAD_EAPOL,
+	ESP_STAT_RX_BARE_EAPOL,
 	ESP_STAT_RX_BACKLOG,
 	ESP_STAT_RX_NOMEM,
 	ESP_STAT_TX_FRAMES,
@@ -113,12 +115,6 @@ enum esp_state {
 	ESP_STATE_FAILED,
 	ESP_STATE_SUSPENDED,
 	ESP_STATE_GONE,
-};
-
-enum esp_generation {
-	ESP_GEN_UNKNOWN,
-	ESP_GEN_1,
-	ESP_GEN_2,
 };
 
 /* Bits in esp_hosted.flags */
@@ -318,14 +314,19 @@ enum esp_sta_state {
  * @auth_seq: sequence number of the last STA_AUTH
  * @assoc_seq: sequence number of the last STA_ASSOC
  * @disconnect_seq: sequence number of the last DISCONNECT
- * @swallow: a STA_DISCONNECT for our own DISCONNECT is still to come
- * @swallow_until: but not after this, in jiffies
- * @swallow_bssid: and for this access point
+ * @leaving: a STA_DISCONNECT for our own DISCONNECT is still to come
+ * @leaving_until: but not after this, in jiffies
+ * @left_bssid: and for this access point
+ * @auth_until: how long an answered authentication lasts, in jiffies
  * @timeout: time limit for @waiting
+ * @authorized: data may pass, as far as the host decides
+ * @mfp: management frames are protected
+ * @chan: channel of the connection
  * @connected_since: start of the connection, seconds since boot
  * @rate: highest rate the association allows
  * @beacon_interval: of the access point, in TU
  * @dtim_period: of the access point, in beacons, 0 if unknown
+ * @bss_flags: of the access point, BSS_PARAM_FLAGS_*
  * @rx_packets: interface counters at the start of the connection ...
  * @rx_bytes: ...
  * @tx_packets: ...
@@ -340,14 +341,19 @@ struct esp_sta {
 	u16 auth_seq;
 	u16 assoc_seq;
 	u16 disconnect_seq;
-	bool swallow;
-	unsigned long swallow_until;
-	u8 swallow_bssid[ETH_ALEN];
+	bool leaving;
+	unsigned long leaving_until;
+	u8 left_bssid[ETH_ALEN];
+	unsigned long auth_until;
 	struct wiphy_delayed_work timeout;
+	bool authorized;
+	bool mfp;
+	struct ieee80211_channel *chan;
 	time64_t connected_since;
 	struct rate_info rate;
 	u16 beacon_interval;
 	u8 dtim_period;
+	u8 bss_flags;
 	u64 rx_packets;
 	u64 rx_bytes;
 	u64 tx_packets;
@@ -374,18 +380,30 @@ struct esp_scan {
 #define ESP_AP_STATIONS		8	/* the firmware takes no more */
 
 /**
+ * struct esp_ap_station - a station of our access point
+ * @mac: its address, zero if the entry is free
+ * @flags: nl80211's flags
+ * @since: when it associated, seconds since boot
+ */
+struct esp_ap_station {
+	u8 mac[ETH_ALEN];
+	u32 flags;
+	time64_t since;
+};
+
+/**
  * struct esp_ap - access-point role, protected by the wiphy mutex
  * @started: beacons are sent
- * @stations: addresses of the stations the firmware knows, zero if free
- * @flags: their nl80211 flags
+ * @chandef: on this channel
+ * @stations: the stations the firmware knows
  * @tx: management frames to send, the first one is with the firmware
  * @sent: the first frame of @tx is with the firmware
  * @timeout: time limit for its status
  */
 struct esp_ap {
 	bool started;
-	u8 stations[ESP_AP_STATIONS][ETH_ALEN];
-	u32 flags[ESP_AP_STATIONS];
+	struct cfg80211_chan_def chandef;
+	struct esp_ap_station stations[ESP_AP_STATIONS];
 	struct sk_buff_head tx;
 	bool sent;
 	struct wiphy_delayed_work timeout;
@@ -527,6 +545,12 @@ static inline bool esp_running(struct esp_hosted *esp)
 	return READ_ONCE(esp->state) == ESP_STATE_RUNNING;
 }
 
+/* The protocol's generation that the firmware speaks since its last boot */
+static inline const struct esp_layout *esp_layout(const struct esp_hosted *esp)
+{
+	return &esp_layouts[READ_ONCE(esp->gen)];
+}
+
 /* Interface type of the role the network interface has now */
 static inline u8 esp_vif_if_type(const struct esp_vif *vif)
 {
@@ -572,6 +596,7 @@ void esp_netdev_free(struct esp_vif *vif);
 void esp_netdev_rx(struct esp_hosted *esp, const struct esp_frame *frame);
 void esp_netdev_tx_done(struct esp_vif *vif, struct sk_buff *skb);
 void esp_netdev_schedule(struct esp_vif *vif);
+bool esp_netdev_inject(struct esp_vif *vif, struct sk_buff *skb);
 void esp_netdev_set_carrier(struct esp_vif *vif, bool on);
 void esp_netdev_stats(struct esp_vif *vif, struct rtnl_link_stats64 *stats);
 int esp_netdev_set_rings(struct esp_vif *vif, u32 tx, u32 rx);
@@ -591,6 +616,7 @@ int esp_cfg80211_up(struct esp_vif *vif);
 void esp_cfg80211_down(struct esp_vif *vif);
 void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack);
 void esp_ap_tx_response(struct esp_vif *vif, const struct sk_buff *skb);
+void esp_ap_eapol(struct esp_vif *vif, const struct sk_buff *skb);
 int esp_cfg80211_disconnect(struct esp_vif *vif, u16 reason);
 void esp_scan_finish(struct esp_vif *vif, bool aborted);
 void esp_sta_end(struct esp_vif *vif);

@@ -34,6 +34,7 @@ const char esp_stat_names[ESP_STAT_COUNT][ETH_GSTRING_LEN] = {
 	[ESP_STAT_RX_RUNT] = "rx_drop_runt",
 	[ESP_STAT_RX_OVERSIZE] = "rx_drop_oversize",
 	[ESP_STAT_RX_BAD_EAPOL] = "rx_drop_eapol",
+	[ESP_STAT_RX_BARE_EAPOL] = "rx_bare_eapol",
 	[ESP_STAT_RX_BACKLOG] = "rx_drop_backlog",
 	[ESP_STAT_RX_NOMEM] = "rx_drop_no_memory",
 	[ESP_STAT_TX_FRAMES] = "tx_frames",

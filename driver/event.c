@@ -15,12 +15,10 @@
 
 /* More than a scan brings; a firmware beyond that floods us. */
 #define ESP_EVENTS_MAX		256
-
-/* Fixed fields of a beacon or probe response body */
-#define ESP_BEACON_FIXED	12
-/* 802.11 header and fixed fields of the shortest frames cfg80211 accepts */
-#define ESP_AUTH_MIN		(24 + 6)
-#define ESP_ASSOC_MIN		(24 + 6)
+/* So long may an answered authentication wait for its association. */
+#define ESP_AUTH_LIFETIME	(5 * HZ)
+/* 802.11 header and fixed fields of an association response */
+#define ESP_ASSOC_FIXED		(24 + 6)
 
 static void esp_malformed(struct esp_hosted *esp, const struct sk_buff *skb)
 {
@@ -42,11 +40,28 @@ static struct ieee80211_channel *esp_channel(struct esp_hosted *esp, u32 number)
 								    band));
 }
 
+/* In the layout of another generation: the firmware is not what it seemed. */
+static void esp_rejected(struct esp_hosted *esp, const struct sk_buff *skb,
+			 int err)
+{
+	if (err != -EPROTO) {
+		esp_malformed(esp, skb);
+		return;
+	}
+	esp_count(esp, ESP_STAT_EVENT_GENERATION);
+	dev_warn_ratelimited(esp->dev, "event in the layout of another firmware generation\n");
+}
+
+/* What was not asked for was only heard in passing. */
 static bool esp_scan_wanted(const struct cfg80211_scan_request *request,
-			    const struct ieee80211_channel *chan)
+			    const struct ieee80211_channel *chan,
+			    const u8 *bssid)
 {
 	u32 i;
 
+	if (!is_broadcast_ether_addr(request->bssid) &&
+	    memcmp(request->bssid, bssid, ETH_ALEN))
+		return false;
 	for (i = 0; i < request->n_channels; i++) {
 		if (request->channels[i]->center_freq == chan->center_freq)
 			return true;
@@ -82,28 +97,21 @@ static void esp_report_neighbour(struct esp_vif *vif,
 
 static void esp_scan_result(struct esp_vif *vif, const struct sk_buff *skb)
 {
-	const struct esp_event_frame *ev = (const void *)skb->data;
 	struct cfg80211_inform_bss data = {};
 	struct esp_hosted *esp = vif->esp;
 	enum cfg80211_bss_frame_type type;
 	struct cfg80211_bss *bss;
+	struct esp_mgmt_rx rx;
 	u8 bssid[ETH_ALEN];
-	size_t len;
-	s32 rssi;
+	s32 dbm;
 
-	if (skb->len < sizeof(*ev) + ESP_BEACON_FIXED) {
+	if (esp_decode_scan(skb->data, skb->len, &rx)) {
 		esp_malformed(esp, skb);
 		return;
 	}
-	len = le16_to_cpu(ev->len);
-	memcpy(bssid, ev->bssid, sizeof(bssid));
-	if (len < ESP_BEACON_FIXED || len > skb->len - sizeof(*ev) ||
-	    !is_valid_ether_addr(bssid)) {
-		esp_malformed(esp, skb);
-		return;
-	}
+	memcpy(bssid, rx.bssid, sizeof(bssid));
 
-	switch (ev->subtype) {
+	switch (rx.subtype) {
 	case IEEE80211_STYPE_BEACON >> 4:
 		type = CFG80211_BSS_FTYPE_BEACON;
 		break;
@@ -115,26 +123,26 @@ static void esp_scan_result(struct esp_vif *vif, const struct sk_buff *skb)
 		break;
 	}
 
-	data.chan = esp_channel(esp, ev->channel);
+	data.chan = esp_channel(esp, rx.channel);
 	if (!data.chan || (data.chan->flags & IEEE80211_CHAN_DISABLED) ||
 	    (vif->scan.request &&
-	     !esp_scan_wanted(vif->scan.request, data.chan))) {
+	     !esp_scan_wanted(vif->scan.request, data.chan, bssid))) {
 		esp_count(esp, ESP_STAT_SCAN_FILTERED);
 		return;
 	}
-	rssi = clamp_t(s32, le32_to_cpu(ev->rssi), S8_MIN, 0);
-	data.signal = DBM_TO_MBM(rssi);
+	dbm = clamp_t(s32, rx.rssi, S8_MIN, 0);
+	data.signal = DBM_TO_MBM(dbm);
 	data.boottime_ns = ktime_get_boottime_ns();
 	if (vif->ap.started && type == CFG80211_BSS_FTYPE_BEACON)
-		esp_report_neighbour(vif, data.chan, rssi, bssid, ev->frame,
-				     len);
+		esp_report_neighbour(vif, data.chan, dbm, bssid, rx.frame,
+				     rx.len);
 
 	bss = cfg80211_inform_bss_data(esp->wiphy, &data, type, bssid,
-				       get_unaligned_le64(ev->frame),
-				       get_unaligned_le16(ev->frame + 10),
-				       get_unaligned_le16(ev->frame + 8),
-				       ev->frame + ESP_BEACON_FIXED,
-				       len - ESP_BEACON_FIXED, GFP_KERNEL);
+				       get_unaligned_le64(rx.frame),
+				       get_unaligned_le16(rx.frame + 10),
+				       get_unaligned_le16(rx.frame + 8),
+				       rx.frame + ESP_BEACON_FIXED,
+				       rx.len - ESP_BEACON_FIXED, GFP_KERNEL);
 	cfg80211_put_bss(esp->wiphy, bss);
 }
 
@@ -175,48 +183,31 @@ static void esp_event_scan(struct esp_vif *vif, const struct sk_buff *skb)
 		esp_malformed(vif->esp, skb);
 }
 
-/* The frame is synthetic; it must still be what the event says. */
-static bool esp_mgmt_plausible(const struct esp_vif *vif, const u8 *frame,
-			       __le16 fc)
-{
-	const struct ieee80211_hdr_3addr *hdr = (const void *)frame;
-
-	return hdr->frame_control == fc &&
-	       !memcmp(hdr->addr2, vif->sta.bssid, ETH_ALEN) &&
-	       !memcmp(hdr->addr3, vif->sta.bssid, ETH_ALEN);
-}
-
 static void esp_event_auth(struct esp_vif *vif, const struct sk_buff *skb)
 {
-	const struct esp_event_frame *ev = (const void *)skb->data;
+	const struct esp_layout *layout = esp_layout(vif->esp);
 	struct esp_hosted *esp = vif->esp;
 	struct esp_sta *sta = &vif->sta;
-	size_t len;
+	struct esp_mgmt_rx rx;
+	int err;
 
-	if (skb->len < sizeof(*ev) + ESP_AUTH_MIN) {
-		esp_malformed(esp, skb);
-		return;
-	}
-	len = le16_to_cpu(ev->len);
-	if (len < ESP_AUTH_MIN || len > skb->len - sizeof(*ev)) {
-		esp_malformed(esp, skb);
+	err = esp_decode_auth(layout, skb->data, skb->len, &rx);
+	if (err) {
+		esp_rejected(esp, skb, err);
 		return;
 	}
 	if (sta->state != ESP_STA_AUTH || !sta->waiting ||
-	    memcmp(ev->bssid, sta->bssid, ETH_ALEN) ||
-	    (esp->gen == ESP_GEN_2 && le16_to_cpu(ev->seq) != sta->auth_seq)) {
+	    memcmp(rx.bssid, sta->bssid, ETH_ALEN) ||
+	    (layout->sequences && rx.seq != sta->auth_seq)) {
 		esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
-		return;
-	}
-	if (!esp_mgmt_plausible(vif, ev->frame,
-				cpu_to_le16(IEEE80211_FTYPE_MGMT |
-					    IEEE80211_STYPE_AUTH))) {
-		esp_malformed(esp, skb);
 		return;
 	}
 
 	esp_sta_wait(vif, false);
-	cfg80211_rx_mlme_mgmt(vif->ndev, ev->frame, len);
+	/* The firmware ends one session before it begins another. */
+	sta->leaving = false;
+	sta->auth_until = jiffies + ESP_AUTH_LIFETIME;
+	cfg80211_rx_mlme_mgmt(vif->ndev, rx.frame, rx.len);
 }
 
 /* Highest rate both ends announced, which the firmware may use at best. */
@@ -260,88 +251,85 @@ static void esp_sta_set_rate(struct esp_vif *vif,
 	}
 }
 
+/* What beacons tell of the access point, as far as one was heard */
+static void esp_sta_set_bss(struct esp_sta *sta, struct cfg80211_bss *bss,
+			    u16 capability)
+{
+	const struct cfg80211_bss_ies *ies;
+	const struct element *elem;
+
+	sta->chan = bss->channel;
+	sta->beacon_interval = bss->beacon_interval;
+	sta->dtim_period = 0;
+	sta->bss_flags = 0;
+	if (capability & WLAN_CAPABILITY_SHORT_PREAMBLE)
+		sta->bss_flags |= BSS_PARAM_FLAGS_SHORT_PREAMBLE;
+	if (capability & WLAN_CAPABILITY_SHORT_SLOT_TIME)
+		sta->bss_flags |= BSS_PARAM_FLAGS_SHORT_SLOT_TIME;
+
+	rcu_read_lock();
+	ies = rcu_dereference(bss->beacon_ies);
+	if (ies) {
+		elem = cfg80211_find_elem(WLAN_EID_TIM, ies->data, ies->len);
+		if (elem && elem->datalen >= 2)
+			sta->dtim_period = elem->data[1];
+		elem = cfg80211_find_elem(WLAN_EID_ERP_INFO, ies->data,
+					  ies->len);
+		if (elem && elem->datalen &&
+		    (elem->data[0] & WLAN_ERP_USE_PROTECTION))
+			sta->bss_flags |= BSS_PARAM_FLAGS_CTS_PROT;
+	}
+	rcu_read_unlock();
+}
+
 static void esp_sta_connected(struct esp_vif *vif, const u8 *frame, size_t len)
 {
 	struct esp_sta *sta = &vif->sta;
 	struct rtnl_link_stats64 stats = {};
-	const struct element *tim;
 
 	esp_netdev_stats(vif, &stats);
 	sta->state = ESP_STA_CONNECTED;
 	sta->connected_since = ktime_get_boottime_seconds();
-	sta->beacon_interval = sta->bss->beacon_interval;
-	rcu_read_lock();
-	tim = ieee80211_bss_get_elem(sta->bss, WLAN_EID_TIM);
-	sta->dtim_period = tim && tim->datalen >= 2 ? tim->data[1] : 0;
-	rcu_read_unlock();
+	esp_sta_set_bss(sta, sta->bss, get_unaligned_le16(frame + 24));
 	sta->signal = 0;
 	sta->rx_packets = stats.rx_packets;
 	sta->rx_bytes = stats.rx_bytes;
 	sta->tx_packets = stats.tx_packets;
 	sta->tx_bytes = stats.tx_bytes;
-	esp_sta_set_rate(vif, sta->bss->channel, frame + ESP_ASSOC_MIN,
-			 len - ESP_ASSOC_MIN);
+	esp_sta_set_rate(vif, sta->bss->channel, frame + ESP_ASSOC_FIXED,
+			 len - ESP_ASSOC_FIXED);
 	esp_netdev_set_carrier(vif, true);
 }
 
 static void esp_event_assoc(struct esp_vif *vif, const struct sk_buff *skb)
 {
-	const struct esp_event_assoc_g1 *g1 = (const void *)skb->data;
-	const struct esp_event_assoc_g2 *g2 = (const void *)skb->data;
+	const struct esp_layout *layout = esp_layout(vif->esp);
 	struct cfg80211_rx_assoc_resp_data resp = {};
 	struct esp_hosted *esp = vif->esp;
 	struct esp_sta *sta = &vif->sta;
-	const u8 *frame;
-	u16 seq = 0;
-	size_t len;
-	__le16 fc;
+	struct esp_mgmt_rx rx;
+	int err;
 
-	if (skb->len < sizeof(*g2) + ESP_ASSOC_MIN) {
-		esp_malformed(esp, skb);
-		return;
-	}
-	if (esp->gen == ESP_GEN_2) {
-		frame = g2->frame;
-		len = le16_to_cpu(g2->len);
-		seq = le16_to_cpu(g2->seq);
-	} else {
-		frame = g1->frame;
-		len = le16_to_cpu(g1->len);
-	}
-	if (len < ESP_ASSOC_MIN || len != skb->len - (frame - skb->data)) {
-		/* Does it fit the layout of the other generation? */
-		if (sizeof(*g1) + le16_to_cpu(g1->len) == skb->len ||
-		    sizeof(*g2) + le16_to_cpu(g2->len) == skb->len) {
-			esp_count(esp, ESP_STAT_EVENT_GENERATION);
-			dev_warn_ratelimited(esp->dev, "event in the layout of another firmware generation\n");
-		} else {
-			esp_malformed(esp, skb);
-		}
+	err = esp_decode_assoc(layout, skb->data, skb->len, &rx);
+	if (err) {
+		esp_rejected(esp, skb, err);
 		return;
 	}
 	if (sta->state != ESP_STA_ASSOC ||
-	    memcmp(g1->bssid, sta->bssid, ETH_ALEN) ||
-	    (esp->gen == ESP_GEN_2 && seq != sta->assoc_seq)) {
+	    memcmp(rx.bssid, sta->bssid, ETH_ALEN) ||
+	    (layout->sequences && rx.seq != sta->assoc_seq)) {
 		esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
-		return;
-	}
-	fc = cpu_to_le16(IEEE80211_FTYPE_MGMT | IEEE80211_STYPE_ASSOC_RESP);
-	if (g1->subtype == IEEE80211_STYPE_REASSOC_RESP >> 4)
-		fc = cpu_to_le16(IEEE80211_FTYPE_MGMT |
-				 IEEE80211_STYPE_REASSOC_RESP);
-	if (!esp_mgmt_plausible(vif, frame, fc)) {
-		esp_malformed(esp, skb);
 		return;
 	}
 
 	esp_sta_wait(vif, false);
-	resp.buf = frame;
-	resp.len = len;
+	resp.buf = rx.frame;
+	resp.len = rx.len;
 	resp.uapsd_queues = -1;
 	resp.links[0].bss = sta->bss;
 	esp_resp_set_addr(&resp, vif->ndev->dev_addr);
-	if (!get_unaligned_le16(frame + 26))
-		esp_sta_connected(vif, frame, len);
+	if (!get_unaligned_le16(rx.frame + 26))
+		esp_sta_connected(vif, rx.frame, rx.len);
 	/* Passes our reference on, success or not. */
 	sta->bss = NULL;
 	if (sta->state != ESP_STA_CONNECTED)
@@ -364,76 +352,82 @@ static u16 esp_reason_80211(u8 reason)
 	}
 }
 
-static void esp_event_disconnect(struct esp_vif *vif, const struct sk_buff *skb)
+/*
+ * Is this the end of a session that we ended, or of none that we know? Before
+ * the next session begins the firmware reports the end of the last one; with
+ * sequence numbers one that sticks to a later event (it should not) does no
+ * harm, without them time and address have to do.
+ */
+static bool esp_disconnect_expected(struct esp_vif *vif,
+				    const struct esp_disconnect_rx *rx)
 {
-	const struct esp_event_disconnect_g2 *ev = (const void *)skb->data;
-	struct esp_hosted *esp = vif->esp;
 	struct esp_sta *sta = &vif->sta;
-	size_t want, other;
-	u16 seq = 0;
 
-	want = esp->gen == ESP_GEN_2 ? sizeof(*ev) : sizeof(ev->g1);
-	other = esp->gen == ESP_GEN_2 ? sizeof(ev->g1) : sizeof(*ev);
-	if (skb->len == other) {
-		esp_count(esp, ESP_STAT_EVENT_GENERATION);
-		dev_warn_ratelimited(esp->dev, "event in the layout of another firmware generation\n");
-		return;
-	}
-	if (skb->len != want) {
-		esp_malformed(esp, skb);
-		return;
-	}
+	if (esp_layout(vif->esp)->sequences) {
+		if (rx->seq && rx->seq == sta->disconnect_seq) {
+			bool leaving = sta->leaving;
 
-	if (esp->gen == ESP_GEN_2) {
-		seq = le16_to_cpu(ev->seq);
-		if (seq && seq == sta->disconnect_seq) {
-			sta->disconnect_seq = 0;
-			return;
+			sta->leaving = false;
+			return leaving;
 		}
-		if (seq && seq != sta->assoc_seq) {
-			esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
-			return;
+		if (rx->seq && rx->seq != sta->assoc_seq) {
+			esp_count(vif->esp, ESP_STAT_EVENT_UNEXPECTED);
+			return true;
 		}
-	} else if (sta->swallow &&
-		   time_before(jiffies, sta->swallow_until) &&
-		   !memcmp(ev->g1.bssid, sta->swallow_bssid, ETH_ALEN)) {
-		sta->swallow = false;
-		return;
+	} else if (sta->leaving && time_before(jiffies, sta->leaving_until) &&
+		   !memcmp(rx->bssid, sta->left_bssid, ETH_ALEN)) {
+		sta->leaving = false;
+		return true;
 	}
 	/* A connection that never came about may have no address yet. */
 	if (sta->state == ESP_STA_IDLE ||
-	    (memcmp(ev->g1.bssid, sta->bssid, ETH_ALEN) &&
-	     memchr_inv(ev->g1.bssid, 0, ETH_ALEN))) {
-		esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
-		return;
+	    (memcmp(rx->bssid, sta->bssid, ETH_ALEN) &&
+	     memchr_inv(rx->bssid, 0, ETH_ALEN))) {
+		esp_count(vif->esp, ESP_STAT_EVENT_UNEXPECTED);
+		return true;
 	}
 
-	dev_dbg(esp->dev, "disconnected, firmware's reason %u\n",
-		ev->g1.reason);
-	if (sta->state == ESP_STA_CONNECTED || !sta->waiting)
-		esp_sta_report_lost(vif, esp_reason_80211(ev->g1.reason),
-				    ev->g1.reason < ESP_REASON_PSEUDO);
+	return false;
+}
+
+static void esp_event_disconnect(struct esp_vif *vif, const struct sk_buff *skb)
+{
+	struct esp_hosted *esp = vif->esp;
+	struct esp_sta *sta = &vif->sta;
+	struct esp_disconnect_rx rx;
+	bool from_ap;
+	int err;
+
+	err = esp_decode_disconnect(esp_layout(esp), skb->data, skb->len, &rx);
+	if (err) {
+		esp_rejected(esp, skb, err);
+		return;
+	}
+	if (esp_disconnect_expected(vif, &rx))
+		return;
+
+	dev_dbg(esp->dev, "disconnected, firmware's reason %u\n", rx.reason);
+	from_ap = rx.reason < ESP_REASON_PSEUDO;
+	/* An authentication that was answered ends as it began: unnoticed. */
+	if (sta->state == ESP_STA_CONNECTED ||
+	    (sta->state == ESP_STA_AUTH && !sta->waiting && from_ap))
+		esp_sta_report_lost(vif, esp_reason_80211(rx.reason), from_ap);
 	else
 		esp_sta_fail(vif);
 }
 
 static void esp_event_ap_mgmt(struct esp_vif *vif, const struct sk_buff *skb)
 {
-	const struct esp_event_ap_mgmt *ev = (const void *)skb->data;
-	const struct ieee80211_hdr *hdr = (const void *)ev->frame;
 	struct esp_hosted *esp = vif->esp;
 	struct ieee80211_channel *chan;
-	u32 len;
+	struct esp_mgmt_rx rx;
 
-	if (skb->len < sizeof(*ev) + sizeof(struct ieee80211_hdr_3addr)) {
+	if (esp_decode_ap_mgmt(skb->data, skb->len, &rx)) {
 		esp_malformed(esp, skb);
 		return;
 	}
-	len = le32_to_cpu(ev->len);
-	chan = esp_channel(esp, le32_to_cpu(ev->channel));
-	if (len < sizeof(struct ieee80211_hdr_3addr) ||
-	    len > skb->len - sizeof(*ev) || !chan ||
-	    !ieee80211_is_mgmt(hdr->frame_control)) {
+	chan = esp_channel(esp, rx.channel);
+	if (!chan) {
 		esp_malformed(esp, skb);
 		return;
 	}
@@ -442,8 +436,7 @@ static void esp_event_ap_mgmt(struct esp_vif *vif, const struct sk_buff *skb)
 		return;
 	}
 	cfg80211_rx_mgmt(&vif->wdev, chan->center_freq,
-			 clamp_t(s32, le32_to_cpu(ev->rssi), S8_MIN, 0),
-			 ev->frame, len, 0);
+			 clamp_t(s32, rx.rssi, S8_MIN, 0), rx.frame, rx.len, 0);
 }
 
 static void esp_event_tx_status(struct esp_vif *vif, const struct sk_buff *skb)
@@ -455,7 +448,7 @@ static void esp_event_tx_status(struct esp_vif *vif, const struct sk_buff *skb)
 		esp_malformed(esp, skb);
 		return;
 	}
-	if (esp->gen != ESP_GEN_2) {
+	if (!esp_layout(esp)->mgmt_tx_events) {
 		esp_count(esp, ESP_STAT_EVENT_GENERATION);
 		return;
 	}
@@ -499,7 +492,8 @@ static void esp_event_handle(struct esp_vif *vif, const struct sk_buff *skb)
 /**
  * esp_event_rx - take an event from the link
  * @esp: the device
- * @frame: a frame of type %ESP_PKT_EVENT
+ * @frame: a frame of type %ESP_PKT_EVENT; or a response or an EAPOL frame that
+ *	only the wiphy mutex' owner can make sense of
  *
  * Link thread.
  */
@@ -549,10 +543,17 @@ void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work)
 	spin_unlock_irq(&esp->events.lock);
 
 	while ((skb = __skb_dequeue(&batch))) {
-		if (esp_skb_cb(skb)->pkt_type == ESP_PKT_EVENT)
+		switch (esp_skb_cb(skb)->pkt_type) {
+		case ESP_PKT_EVENT:
 			esp_event_handle(esp->vif, skb);
-		else
+			break;
+		case ESP_PKT_EAPOL:
+			esp_ap_eapol(esp->vif, skb);
+			break;
+		default:
 			esp_ap_tx_response(esp->vif, skb);
+			break;
+		}
 		consume_skb(skb);
 	}
 }

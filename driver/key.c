@@ -68,8 +68,8 @@ int esp_add_key(struct wiphy *wiphy, struct wireless_dev *wdev,
 }
 
 /*
- * No firmware forgets a key when told to; generation 1 has never been told and
- * keys end with the session there.
+ * No firmware forgets a key when told to, and some has never been told: keys
+ * end with the session.
  */
 int esp_del_key(struct wiphy *wiphy, struct wireless_dev *wdev,
 		int link_id, u8 index, bool pairwise, const u8 *mac)
@@ -78,7 +78,7 @@ int esp_del_key(struct wiphy *wiphy, struct wireless_dev *wdev,
 	struct esp_cmd cmd = { .code = ESP_CMD_DEL_KEY };
 	struct esp_req_key req = { .del = 1 };
 
-	if (vif->esp->gen != ESP_GEN_2 || !esp_running(vif->esp))
+	if (!esp_layout(vif->esp)->del_key || !esp_running(vif->esp))
 		return 0;
 	req.index = cpu_to_le32(index);
 	if (pairwise && mac)

@@ -22,6 +22,17 @@ static bool esp_is_eapol(__be16 proto)
 	return proto == htons(ETH_P_PAE) || proto == htons(ETH_P_PREAUTH);
 }
 
+/* An EAPOL-Key frame without the Ethernet header in front */
+static bool esp_is_bare_eapol(const struct esp_frame *frame)
+{
+	const struct esp_eapol_hdr *hdr = (const void *)frame->payload;
+
+	return frame->len > sizeof(*hdr) && hdr->version &&
+	       hdr->version <= ESP_EAPOL_VERSION_MAX &&
+	       hdr->type == ESP_EAPOL_KEY &&
+	       be16_to_cpu(hdr->len) <= frame->len - sizeof(*hdr);
+}
+
 static int esp_ndo_open(struct net_device *ndev)
 {
 	struct esp_vif *vif = netdev_priv(ndev);
@@ -95,8 +106,7 @@ static netdev_tx_t esp_ndo_start_xmit(struct sk_buff *skb,
 
 	*esp_skb_cb(skb) = (struct esp_skb_cb) {
 		.if_type = esp_vif_if_type(vif),
-		.pkt_type = eapol && esp->gen == ESP_GEN_2 ? ESP_PKT_EAPOL :
-							      ESP_PKT_DATA,
+		.pkt_type = eapol ? esp_layout(esp)->eapol_type : ESP_PKT_DATA,
 		.net = true,
 	};
 
@@ -261,9 +271,13 @@ void esp_netdev_rx(struct esp_hosted *esp, const struct esp_frame *frame)
 		why = ESP_STAT_RX_OVERSIZE;
 		goto error;
 	}
-	/* Some firmware strips the Ethernet header from re-keying frames. */
 	if (frame->pkt_type == ESP_PKT_EAPOL &&
 	    !esp_is_eapol(((const struct ethhdr *)frame->payload)->h_proto)) {
+		/* Some firmware strips the header from re-keying frames. */
+		if (frame->if_type == ESP_IF_AP && esp_is_bare_eapol(frame)) {
+			esp_event_rx(esp, frame);
+			return;
+		}
 		why = ESP_STAT_RX_BAD_EAPOL;
 		goto error;
 	}
@@ -292,6 +306,29 @@ error:
 drop:
 	esp_count(esp, why);
 	atomic_long_inc(&vif->rx_dropped);
+}
+
+/**
+ * esp_netdev_inject - hand a frame that was put together over to NAPI
+ * @vif: the interface
+ * @skb: an Ethernet frame, always consumed
+ *
+ * Process context. Have esp_netdev_schedule() follow.
+ *
+ * Return: false if there was no room, then it was dropped and counted
+ */
+bool esp_netdev_inject(struct esp_vif *vif, struct sk_buff *skb)
+{
+	if (!READ_ONCE(vif->up) ||
+	    skb_queue_len_lockless(&vif->rx) >= READ_ONCE(vif->rx_limit)) {
+		esp_count(vif->esp, ESP_STAT_RX_BACKLOG);
+		atomic_long_inc(&vif->rx_dropped);
+		kfree_skb(skb);
+		return false;
+	}
+	skb_queue_tail(&vif->rx, skb);
+
+	return true;
 }
 
 /**

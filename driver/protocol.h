@@ -70,6 +70,18 @@ struct esp_hdr {
 } __packed;
 static_assert(sizeof(struct esp_hdr) == ESP_HDR_SIZE);
 
+/* 802.1X: what an EAPOL frame begins with behind its Ethernet header */
+
+#define ESP_EAPOL_VERSION_MAX	3
+#define ESP_EAPOL_KEY		3
+
+struct esp_eapol_hdr {
+	u8 version;
+	u8 type;
+	__be16 len;
+} __packed;
+static_assert(sizeof(struct esp_eapol_hdr) == 4);
+
 /* Boot event */
 
 #define ESP_BOOT_EVENT		1

@@ -5,6 +5,7 @@
  */
 
 #include <linux/delay.h>
+#include <linux/etherdevice.h>
 
 #include "cfg80211.h"
 
@@ -42,7 +43,7 @@ static void esp_scan_watchdog(struct wiphy *wiphy, struct wiphy_work *work)
 
 int esp_scan(struct wiphy *wiphy, struct cfg80211_scan_request *request)
 {
-	struct esp_cmd cmd = { .code = ESP_CMD_SCAN, .if_type = ESP_IF_STA };
+	struct esp_cmd cmd = { .code = ESP_CMD_SCAN };
 	struct esp_hosted *esp = esp_from_wiphy(wiphy);
 	struct esp_vif *vif = esp->vif;
 	struct esp_req_scan req = {};
@@ -50,8 +51,9 @@ int esp_scan(struct wiphy *wiphy, struct cfg80211_scan_request *request)
 	int err;
 
 	/* See above: an answer to an authentication would be lost. */
-	if (vif->scan.request || vif->sta.waiting)
+	if (vif->scan.request || esp_sta_busy(vif))
 		return -EBUSY;
+	cmd.if_type = esp_vif_if_type(vif);
 	/* A name with a NUL in it cannot be sent; results are the same. */
 	if (request->n_ssids && request->ssids[0].ssid_len <= ESP_SSID_LEN &&
 	    !memchr(request->ssids[0].ssid, 0, request->ssids[0].ssid_len))
@@ -59,6 +61,9 @@ int esp_scan(struct wiphy *wiphy, struct cfg80211_scan_request *request)
 		       request->ssids[0].ssid_len);
 	if (request->n_channels == 1)
 		req.channel = request->channels[0]->hw_value;
+	if (esp_layout(esp)->scan_bssid &&
+	    !is_broadcast_ether_addr(request->bssid))
+		memcpy(req.bssid, request->bssid, ETH_ALEN);
 
 	for (;;) {
 		err = esp_cmd_exec(esp, &cmd, &req, sizeof(req), NULL, 0);

@@ -17,7 +17,7 @@
 /* The firmware's own timers run about a second. */
 #define ESP_MLME_TIMEOUT	(3 * HZ)
 /* A disconnect event follows our own request within this time. */
-#define ESP_SWALLOW_TIME	(2 * HZ)
+#define ESP_LEAVE_TIME		(2 * HZ)
 
 #define ESP_SAE_CONFIRM		2
 
@@ -155,18 +155,16 @@ int esp_cfg80211_disconnect(struct esp_vif *vif, u16 reason)
 
 	memcpy(req.mac, sta->bssid, ETH_ALEN);
 	err = esp_cmd_exec(esp, &cmd, &req, sizeof(req), NULL, 0);
-	if (err == -EIO && esp->gen == ESP_GEN_2)
+	/* There was no session: no event will follow. */
+	if (err == -EIO)
 		return 0;
 	if (err)
 		return err;
 
-	if (esp->gen == ESP_GEN_2) {
-		sta->disconnect_seq = cmd.seq;
-	} else {
-		sta->swallow = true;
-		sta->swallow_until = jiffies + ESP_SWALLOW_TIME;
-		memcpy(sta->swallow_bssid, sta->bssid, ETH_ALEN);
-	}
+	sta->leaving = true;
+	sta->leaving_until = jiffies + ESP_LEAVE_TIME;
+	sta->disconnect_seq = cmd.seq;
+	memcpy(sta->left_bssid, sta->bssid, ETH_ALEN);
 
 	return 0;
 }
@@ -183,6 +181,22 @@ static void esp_sta_timeout(struct wiphy *wiphy, struct wiphy_work *work)
 	if (esp_running(vif->esp))
 		esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
 	esp_sta_fail(vif);
+}
+
+/**
+ * esp_sta_busy - is an authentication or association under way
+ * @vif: the interface, wiphy mutex held
+ *
+ * Between the messages of an authentication nothing is awaited, and yet a scan
+ * would have the firmware withhold the next one.
+ *
+ * Return: true if it is
+ */
+bool esp_sta_busy(const struct esp_vif *vif)
+{
+	return vif->sta.waiting ||
+	       (vif->sta.state == ESP_STA_AUTH &&
+		time_before(jiffies, vif->sta.auth_until));
 }
 
 /* Authentication and association */
@@ -218,6 +232,7 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 	struct esp_vif *vif = netdev_priv(ndev);
 	struct esp_sta *sta = &vif->sta;
 	bool confirm = false;
+	bool scanning;
 	u8 alg;
 	int err;
 
@@ -238,20 +253,22 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 	}
 	if (req->auth_data_len > ESP_AUTH_DATA_MAX)
 		return -EINVAL;
-	if (vif->scan.request)
-		return -EBUSY;
 	if (confirm && (sta->state != ESP_STA_AUTH ||
 			!ether_addr_equal(sta->bssid, req->bss->bssid)))
 		return -ENOTCONN;
+	if (sta->state == ESP_STA_ASSOC)
+		return -EBUSY;
 
+	/* An access point does not wait; scans can be repeated. */
+	scanning = vif->scan.request;
+	if (scanning)
+		esp_scan_finish(vif, true);
 	/* One session at a time: a move to another access point starts anew. */
 	if (sta->state == ESP_STA_CONNECTED) {
 		err = esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
 		if (err)
 			return err;
 		esp_sta_report_lost(vif, WLAN_REASON_DEAUTH_LEAVING, false);
-	} else if (sta->state == ESP_STA_ASSOC) {
-		return -EBUSY;
 	}
 
 	err = esp_send_auth(vif, req, alg);
@@ -260,6 +277,9 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 		err = esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
 		if (!err)
 			err = esp_send_auth(vif, req, alg);
+	} else if (err == -EIO && scanning) {
+		/* Its own scan may have been the one that was cut short. */
+		err = esp_send_auth(vif, req, alg);
 	}
 	if (err)
 		return err;
@@ -298,7 +318,7 @@ int esp_assoc(struct wiphy *wiphy, struct net_device *ndev,
 		return -EBUSY;
 
 	assoc.ie_len = req->ie_len;
-	if (vif->esp->gen == ESP_GEN_2) {
+	if (esp_layout(vif->esp)->assoc_flags) {
 		assoc.reassoc = !!req->prev_bssid;
 		assoc.control_port = req->crypto.control_port;
 	}
@@ -309,6 +329,8 @@ int esp_assoc(struct wiphy *wiphy, struct net_device *ndev,
 
 	sta->assoc_seq = cmd.seq;
 	sta->state = ESP_STA_ASSOC;
+	sta->authorized = !req->crypto.control_port;
+	sta->mfp = req->use_mfp;
 	/* cfg80211 holds a reference for us until the result is reported. */
 	sta->bss = req->bss;
 	esp_sta_wait(vif, true);
@@ -316,8 +338,7 @@ int esp_assoc(struct wiphy *wiphy, struct net_device *ndev,
 	return 0;
 }
 
-static int esp_leave(struct esp_vif *vif, const u8 *bssid, u16 reason,
-		     bool local)
+static int esp_leave(struct esp_vif *vif, const u8 *bssid, u16 reason)
 {
 	struct esp_sta *sta = &vif->sta;
 	int err = 0;
@@ -343,16 +364,14 @@ static int esp_leave(struct esp_vif *vif, const u8 *bssid, u16 reason,
 int esp_deauth(struct wiphy *wiphy, struct net_device *ndev,
 	       struct cfg80211_deauth_request *req)
 {
-	return esp_leave(netdev_priv(ndev), req->bssid, req->reason_code,
-			 req->local_state_change);
+	return esp_leave(netdev_priv(ndev), req->bssid, req->reason_code);
 }
 
 /* The firmware can only deauthenticate, so that is what is reported. */
 int esp_disassoc(struct wiphy *wiphy, struct net_device *ndev,
 		 struct cfg80211_disassoc_request *req)
 {
-	return esp_leave(netdev_priv(ndev), req->ap_addr, req->reason_code,
-			 req->local_state_change);
+	return esp_leave(netdev_priv(ndev), req->ap_addr, req->reason_code);
 }
 
 static void esp_sta_fill_station(struct esp_vif *vif, struct station_info *sinfo)
@@ -380,19 +399,31 @@ static void esp_sta_fill_station(struct esp_vif *vif, struct station_info *sinfo
 	sinfo->tx_bytes = stats.tx_bytes - sta->tx_bytes;
 	sinfo->connected_time = ktime_get_boottime_seconds() -
 				sta->connected_since;
+	/* An upper bound: the firmware does not tell what it uses. */
 	sinfo->txrate = sta->rate;
+	sinfo->bss_param.flags = sta->bss_flags;
 	sinfo->bss_param.beacon_interval = sta->beacon_interval;
 	sinfo->bss_param.dtim_period = sta->dtim_period;
+	sinfo->sta_flags.mask = BIT(NL80211_STA_FLAG_AUTHENTICATED) |
+				BIT(NL80211_STA_FLAG_ASSOCIATED) |
+				BIT(NL80211_STA_FLAG_AUTHORIZED) |
+				BIT(NL80211_STA_FLAG_MFP);
+	sinfo->sta_flags.set = BIT(NL80211_STA_FLAG_AUTHENTICATED) |
+			       BIT(NL80211_STA_FLAG_ASSOCIATED);
+	if (sta->authorized)
+		sinfo->sta_flags.set |= BIT(NL80211_STA_FLAG_AUTHORIZED);
+	if (sta->mfp)
+		sinfo->sta_flags.set |= BIT(NL80211_STA_FLAG_MFP);
 	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_RX_PACKETS) |
 			 BIT_ULL(NL80211_STA_INFO_RX_BYTES64) |
 			 BIT_ULL(NL80211_STA_INFO_TX_PACKETS) |
 			 BIT_ULL(NL80211_STA_INFO_TX_BYTES64) |
 			 BIT_ULL(NL80211_STA_INFO_CONNECTED_TIME) |
 			 BIT_ULL(NL80211_STA_INFO_TX_BITRATE) |
+			 BIT_ULL(NL80211_STA_INFO_STA_FLAGS) |
 			 BIT_ULL(NL80211_STA_INFO_BSS_PARAM);
 }
 
-/* Generation 1 opens the port by itself when the group key is installed. */
 static int esp_sta_authorize(struct esp_vif *vif, bool authorized)
 {
 	struct esp_cmd cmd = {
@@ -403,7 +434,9 @@ static int esp_sta_authorize(struct esp_vif *vif, bool authorized)
 	unsigned int tries = 0;
 	int err;
 
-	if (vif->esp->gen != ESP_GEN_2)
+	vif->sta.authorized = authorized;
+	/* Else the firmware does it when the group key is installed. */
+	if (!esp_layout(vif->esp)->set_authorized)
 		return 0;
 
 	memcpy(req.bssid, vif->sta.bssid, ETH_ALEN);
