@@ -16,7 +16,7 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
-    "Real boards": ("overlays",),
+    "Real boards": ("overlays", "package"),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -127,6 +127,20 @@ def overlays(c: Context, kernel: list[str]) -> None:
 
     if not checks.report(tuple(kernel)):
         raise Exit(code=1)
+
+
+@task(
+    iterable=["kernel"],
+    help={
+        "kernel": "also a package with the module for this row of kernels.toml (may be given several times)",
+        "output": "directory for the packages (default: in this run's directory)",
+    },
+)
+def package(c: Context, kernel: list[str], output: str = "") -> None:
+    """Build the Debian packages: source for DKMS with the overlays, modules for a kernel."""
+    from harness import packages, paths
+
+    packages.report(Path(output).resolve() if output else paths.run_dir(), tuple(kernel))
 
 
 @task(help=_KERNEL | _BOARD)

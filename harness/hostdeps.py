@@ -111,6 +111,14 @@ _KERNELBUILD = (
     Dependency("libssl-dev", "compiles the kernel's build programs", file="/usr/include/openssl/ssl.h"),
 )
 
+_PACKAGE = (
+    *_MODULE,
+    _DTB[0],
+    Dependency("dpkg-dev", "builds Debian packages", command="dpkg-buildpackage"),
+    Dependency("debhelper", "builds Debian packages", command="dh"),
+    Dependency("dh-dkms", "builds Debian packages of DKMS modules", command="dh_dkms"),
+)
+
 GROUPS: dict[str, tuple[Dependency, ...]] = {
     "archive": _ARCHIVE,
     "module": _MODULE,
@@ -122,6 +130,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "run": _RUN,
     "test": _TEST,
     "lint": _LINT,
+    "package": _PACKAGE,
 }
 
 _lock = threading.Lock()
