@@ -164,8 +164,8 @@ def _unpack(packages: Iterable[Path], tree: Path) -> None:
             debian.extract(package, tree)
 
 
-def _finish(tree: Path) -> None:
-    """Merge /usr, drop what nobody reads in a guest, add our few files."""
+def merge_usr(tree: Path) -> None:
+    """Move what packages still ship outside of /usr into it, with links in its place."""
     for name in MERGED:
         old, new = tree / name, tree / "usr" / name
         new.mkdir(parents=True, exist_ok=True)
@@ -174,6 +174,11 @@ def _finish(tree: Path) -> None:
             shutil.rmtree(old)
         if not old.is_symlink():
             old.symlink_to(f"usr/{name}")
+
+
+def _finish(tree: Path) -> None:
+    """Merge /usr, drop what nobody reads in a guest, add our few files."""
+    merge_usr(tree)
     for pattern in DROPPED:
         for path in tree.glob(pattern):
             shutil.rmtree(path)
