@@ -448,66 +448,105 @@ int esp_stop_ap(struct wiphy *wiphy, struct net_device *ndev,
 	return err;
 }
 
-/* Hand the next management frame to the firmware, one at a time. */
-static void esp_ap_tx_next(struct esp_vif *vif)
+/* It says at once whether it will send the frame, and in an event how. */
+static int esp_ap_tx_accepted(struct esp_vif *vif, struct sk_buff *skb)
+{
+	struct esp_cmd cmd = {
+		.code = ESP_CMD_MGMT_TX,
+		.if_type = ESP_IF_AP,
+		.option = ESP_MGMT_TX_MARK,
+	};
+	struct esp_mgmt_tx_g2 req = {
+		.channel = vif->ap.chandef.chan->hw_value,
+		.no_ack = esp_skb_cb(skb)->no_ack,
+		.id = cpu_to_le64(esp_skb_cb(skb)->cookie),
+		.len = cpu_to_le32(skb->len),
+	};
+
+	return esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), skb->data,
+			    skb->len);
+}
+
+/* It answers when the frame was sent, and other commands meanwhile. */
+static int esp_ap_tx_deferred(struct esp_vif *vif, struct sk_buff *skb)
+{
+	struct esp_link *link = &vif->esp->link;
+	struct esp_mgmt_tx_g1 req = {
+		.hdr.code = ESP_CMD_MGMT_TX,
+		.channel = vif->ap.chandef.chan->hw_value,
+		.no_ack = esp_skb_cb(skb)->no_ack,
+		.len = cpu_to_le32(skb->len),
+	};
+	struct sk_buff *copy;
+
+	copy = alloc_skb(sizeof(req) + skb->len, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	skb_put_data(copy, &req, sizeof(req));
+	skb_put_data(copy, skb->data, skb->len);
+	*esp_skb_cb(copy) = (struct esp_skb_cb) {
+		.if_type = ESP_IF_AP,
+		.pkt_type = ESP_PKT_COMMAND,
+	};
+	esp_link_send(link, &link->control, copy);
+
+	return 0;
+}
+
+/* Hand a management frame, the first one of the queue, to the firmware. */
+static int esp_ap_tx(struct esp_vif *vif, struct sk_buff *skb)
 {
 	struct esp_hosted *esp = vif->esp;
 	struct esp_ap *ap = &vif->ap;
-	struct sk_buff *skb, *copy;
 	int err;
 
+	if (!esp_running(esp))
+		return -ENETDOWN;
+	if (esp_layout(esp)->mgmt_tx_events)
+		err = esp_ap_tx_accepted(vif, skb);
+	else
+		err = esp_ap_tx_deferred(vif, skb);
+	if (err)
+		return err;
+
+	ap->sent = true;
+	esp_link_expect(&esp->link, ESP_EXPECT_TX_STATUS, true);
+	wiphy_delayed_work_queue(esp->wiphy, &ap->timeout, ESP_MGMT_TX_TIMEOUT);
+
+	return 0;
+}
+
+/* One at a time: the next one of those that wait. */
+static void esp_ap_tx_next(struct esp_vif *vif)
+{
+	struct esp_ap *ap = &vif->ap;
+	struct sk_buff *skb;
+
 	while (!ap->sent && (skb = skb_peek(&ap->tx))) {
-		const struct esp_skb_cb *cb = esp_skb_cb(skb);
-
-		/* Set before: generation 1 may answer at any time. */
-		ap->sent = true;
-		if (!esp_running(esp)) {
-			err = -ENETDOWN;
-		} else if (esp_layout(esp)->mgmt_tx_events) {
-			struct esp_cmd cmd = {
-				.code = ESP_CMD_MGMT_TX,
-				.if_type = ESP_IF_AP,
-				.option = ESP_MGMT_TX_MARK,
-			};
-			struct esp_mgmt_tx_g2 req = {
-				.channel = ap->chandef.chan->hw_value,
-				.no_ack = cb->no_ack,
-				.id = cpu_to_le64(cb->cookie),
-				.len = cpu_to_le32(skb->len),
-			};
-
-			err = esp_cmd_exec(esp, &cmd, &req, sizeof(req),
-					   skb->data, skb->len);
-		} else {
-			struct esp_mgmt_tx_g1 req = {
-				.hdr.code = ESP_CMD_MGMT_TX,
-				.channel = ap->chandef.chan->hw_value,
-				.no_ack = cb->no_ack,
-				.len = cpu_to_le32(skb->len),
-			};
-
-			/* Answered when it was sent, other commands before. */
-			copy = alloc_skb(sizeof(req) + skb->len, GFP_KERNEL);
-			err = copy ? 0 : -ENOMEM;
-			if (copy) {
-				skb_put_data(copy, &req, sizeof(req));
-				skb_put_data(copy, skb->data, skb->len);
-				*esp_skb_cb(copy) = (struct esp_skb_cb) {
-					.if_type = ESP_IF_AP,
-					.pkt_type = ESP_PKT_COMMAND,
-				};
-				esp_link_send(&esp->link, &esp->link.control,
-					      copy);
-			}
-		}
-		if (err) {
-			esp_ap_tx_status(vif, cb->cookie, false);
-			continue;
-		}
-		esp_link_expect(&esp->link, ESP_EXPECT_TX_STATUS, true);
-		wiphy_delayed_work_queue(esp->wiphy, &ap->timeout,
-					 ESP_MGMT_TX_TIMEOUT);
+		if (esp_ap_tx(vif, skb))
+			esp_ap_tx_status(vif, esp_skb_cb(skb)->cookie, false);
 	}
+}
+
+/*
+ * Send a management frame, at once if the one before is done: hostapd removes
+ * a station right after it was told to go. Consumes @skb.
+ */
+static int esp_ap_tx_queue(struct esp_vif *vif, struct sk_buff *skb)
+{
+	struct esp_ap *ap = &vif->ap;
+	int err;
+
+	skb_queue_tail(&ap->tx, skb);
+	if (skb_queue_len(&ap->tx) > 1)
+		return 0;
+	err = esp_ap_tx(vif, skb);
+	if (err) {
+		skb_unlink(skb, &ap->tx);
+		kfree_skb(skb);
+	}
+
+	return err;
 }
 
 /**
@@ -627,10 +666,8 @@ int esp_mgmt_tx(struct wiphy *wiphy, struct wireless_dev *wdev,
 		.no_ack = params->dont_wait_for_ack,
 		.cookie = cookie,
 	};
-	skb_queue_tail(&vif->ap.tx, skb);
-	wiphy_work_queue(wiphy, &vif->esp->mgmt_work);
 
-	return 0;
+	return esp_ap_tx_queue(vif, skb);
 }
 
 /*
@@ -667,10 +704,8 @@ int esp_probe_station(struct wiphy *wiphy, struct net_device *ndev,
 		.probe = true,
 		.cookie = cookie,
 	};
-	skb_queue_tail(&vif->ap.tx, skb);
-	wiphy_work_queue(wiphy, &vif->esp->mgmt_work);
 
-	return 0;
+	return esp_ap_tx_queue(vif, skb);
 }
 
 /**
@@ -711,11 +746,9 @@ void esp_ap_eapol(struct esp_vif *vif, const struct sk_buff *skb)
 }
 
 /**
- * esp_mgmt_work - send the management frames that wait
+ * esp_mgmt_work - send the next of the management frames that wait
  * @wiphy: the wiphy, its mutex held
  * @work: the device's work for this
- *
- * Not from mgmt_tx itself: user space wants the cookie before the status.
  */
 void esp_mgmt_work(struct wiphy *wiphy, struct wiphy_work *work)
 {
@@ -729,6 +762,7 @@ const struct ieee80211_txrx_stypes
 esp_ap_mgmt_stypes[NUM_NL80211_IFTYPES] = {
 	[NL80211_IFTYPE_AP] = {
 		.tx = 0xffff,
+		/* hostapd insists on probe requests; none ever comes. */
 		.rx = BIT(IEEE80211_STYPE_ASSOC_REQ >> 4) |
 		      BIT(IEEE80211_STYPE_REASSOC_REQ >> 4) |
 		      BIT(IEEE80211_STYPE_PROBE_REQ >> 4) |

@@ -399,14 +399,17 @@ static void esp_setup_5ghz(struct esp_hosted *esp)
 	band->n_bitrates = ARRAY_SIZE(esp_rates) - ESP_CCK_RATES;
 }
 
-/* One spatial stream, 20 and 40 MHz */
+/*
+ * One spatial stream of 20 MHz, the only width that can be asked for; that the
+ * firmware may agree on 40 MHz with its access point is its own affair.
+ */
 static void esp_setup_ht(struct ieee80211_supported_band *band)
 {
 	struct ieee80211_sta_ht_cap *ht = &band->ht_cap;
 
 	ht->ht_supported = true;
-	ht->cap = IEEE80211_HT_CAP_SUP_WIDTH_20_40 | IEEE80211_HT_CAP_SGI_20 |
-		  IEEE80211_HT_CAP_SGI_40;
+	ht->cap = IEEE80211_HT_CAP_SGI_20 |
+		  WLAN_HT_CAP_SM_PS_DISABLED << IEEE80211_HT_CAP_SM_PS_SHIFT;
 	ht->ampdu_factor = IEEE80211_HT_MAX_AMPDU_16K;
 	ht->ampdu_density = IEEE80211_HT_MPDU_DENSITY_8;
 	ht->mcs.rx_mask[0] = 0xff;
