@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The machine that demo, boot and tests share: a co-processor, an access point to the host, one far away."""
+"""The machine that demo, boot and tests share: a co-processor, an access point to the host, others around."""
 
 from __future__ import annotations
 
@@ -18,19 +18,30 @@ SIGNAL = -42
 FAR_SSID = "far away"
 FAR_CHANNEL = 11
 FAR_SIGNAL = -71
+# Only chips with a second band hear it.
+FIVE_SSID = "five"
+FIVE_CHANNEL = 36
+FIVE_SIGNAL = -55
 NETWORK = "net0"
 # One instruction a nanosecond, virtual time never ahead of real time: what the guest measures is what the
 # model takes, however busy the host is.
 PACED = "shift=0"
 
-# The second co-processor of `two_radios`, on ECSPI1; dts/overlays says the same.
-TWO_OVERLAY = "imx8mp-evk-two-esp-hosted.dtso"
+# The other co-processors of `radios`; dts/overlays says the same.
+RADIOS_OVERLAY = "imx8mp-evk-three-esp-hosted.dtso"
 SECOND = Wiring(
     spi="/machine/soc/spi1",
     cs="/machine/soc/gpio5:9",
     handshake="/machine/soc/gpio3:23",
     data_ready="/machine/soc/gpio3:24",
     reset="/machine/soc/gpio3:25",
+)
+THIRD = Wiring(
+    spi="/machine/soc/spi3",
+    cs="/machine/soc/gpio5:25",
+    handshake="/machine/soc/gpio4:5",
+    data_ready="/machine/soc/gpio4:6",
+    reset="/machine/soc/gpio4:7",
 )
 
 
@@ -59,6 +70,7 @@ def machine(
         access_points=(
             AccessPoint("ap0", {"ssid": SSID, "channel": CHANNEL, "signal": SIGNAL}, network=NETWORK),
             AccessPoint("ap1", {"ssid": FAR_SSID, "channel": FAR_CHANNEL, "signal": FAR_SIGNAL}),
+            AccessPoint("ap2", {"ssid": FIVE_SSID, "channel": FIVE_CHANNEL, "signal": FIVE_SIGNAL}),
         ),
         networks={NETWORK: network},
         append=(*prepared.kernel.append, *append),
@@ -68,11 +80,16 @@ def machine(
     )
 
 
-def two_radios(prepared: Prepared, *, append: tuple[str, ...] = ()) -> MachineConfig:
-    """The machine with a second co-processor `esp1`, for an access point and a station of our own drivers."""
+def radios(prepared: Prepared, *, append: tuple[str, ...] = ()) -> MachineConfig:
+    """The machine with `esp1` and `esp2` besides: an access point and two stations of our own drivers."""
     usual = machine(prepared, append=append)
     return replace(
         usual,
-        dtb=devicetree.merge(prepared.kernel, replace(prepared.board, overlay=TWO_OVERLAY)),
-        coprocessors=(*usual.coprocessors, Coprocessor("esp1", {"chip": "esp32c3"}, wiring=SECOND)),
+        dtb=devicetree.merge(prepared.kernel, replace(prepared.board, overlay=RADIOS_OVERLAY)),
+        coprocessors=(
+            *usual.coprocessors,
+            Coprocessor("esp1", {"chip": "esp32c3"}, wiring=SECOND),
+            # The chip with a second band
+            Coprocessor("esp2", {"chip": "esp32c5"}, wiring=THIRD),
+        ),
     )

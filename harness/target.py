@@ -143,11 +143,16 @@ class Job:
         """What it has written so far to both outputs."""
         return self.target.run(f"cat {self._base}.out {self._base}.err", check=False).stdout
 
-    def wait_output(self, pattern: str, timeout: float = TIMEOUT) -> None:
-        """Wait until its output contains an extended regular expression."""
+    @property
+    def log(self) -> str:
+        """The file on the target into which its standard output goes while it runs."""
+        return f"{self._base}.out"
+
+    def wait_output(self, pattern: str, timeout: float = TIMEOUT, count: int = 1) -> None:
+        """Wait until `count` lines of its output match an extended regular expression."""
+        matches = f"$(cat {self._base}.out {self._base}.err | grep -cE {shlex.quote(pattern)})"
         script = (
-            f"until grep -qE {shlex.quote(pattern)} {self._base}.out {self._base}.err; do "
-            f"[ ! -e {self._base}.status ] || exit 3; sleep 0.05; done"
+            f'until [ "{matches}" -ge {count} ]; do [ ! -e {self._base}.status ] || exit 3; sleep 0.05; done'
         )
         result = self.target.run(script, timeout=timeout, check=False)
         if not result.ok:

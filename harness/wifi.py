@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,6 +65,22 @@ def parse_scan(text: str) -> list[Bss]:
                 )
             )
     return sorted(found, key=lambda bss: -bss.signal)
+
+
+def scan_script(interface: str, words: Sequence[str] = ()) -> str:
+    """A shell script that scans and prints the results; `words` are those of `iw dev ... scan trigger`.
+
+    `iw scan` alone begins to listen after it has begun to scan: on a busy machine it misses the end and waits
+    for ever. The script's status is iw's if that refuses.
+    """
+    trigger = shlex.join(["iw", "dev", interface, "scan", "trigger", *words])
+    return (
+        "( said=$(mktemp); iw event >$said & listener=$!; trap 'kill $listener; rm -f $said' EXIT; "
+        # Again, in case the listener was not there yet; 240 is EBUSY: somebody else scans.
+        f"while :; do {trigger}; status=$?; [ $status = 0 ] || [ $status = 240 ] || exit $status; "
+        "for n in $(seq 40); do grep -qE 'scan (finished|aborted)' $said && break 2; sleep 0.1; done; done; "
+        f"{shlex.join(['iw', 'dev', interface, 'scan', 'dump'])} )"
+    )
 
 
 @dataclass(frozen=True)
@@ -206,10 +223,9 @@ class Wifi:
 
     # Wi-Fi
 
-    def scan(self) -> list[Bss]:
-        """What is in the air, strongest first."""
-        result = self.target.run(["iw", "dev", self.interface, "scan"], timeout=SCAN_SECONDS)
-        return parse_scan(result.stdout)
+    def scan(self, *words: str) -> list[Bss]:
+        """What is in the air, strongest first; `words` are those of `iw dev ... scan trigger`."""
+        return parse_scan(self.target.run(scan_script(self.interface, words), timeout=SCAN_SECONDS).stdout)
 
     def connect(self, ssid: str) -> Link:
         """Associate with an open network and wait for the carrier."""

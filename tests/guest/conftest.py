@@ -17,7 +17,7 @@ from harness.target import TEST_KERNEL_WORDS, QemuTarget
 from harness.testing import KERNEL_VARIABLE
 from harness.traffic import IperfServer
 from harness.wifi import Wifi
-from tests.guest.lab import Lab
+from tests.guest.lab import GENERATIONS, Lab
 
 LABS = pytest.StashKey[dict[str, Lab]]()
 # A terminal's worth; everything is in the files.
@@ -66,10 +66,17 @@ def paced_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def two_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
-    """A guest with two co-processors."""
-    machine = scenario.two_radios(prepared, append=TEST_KERNEL_WORDS)
-    yield from _lab(pytestconfig, "two_lab", "two", machine, qemu.emulator(prepared.qemu))
+def radios_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
+    """A guest with three co-processors."""
+    machine = scenario.radios(prepared, append=TEST_KERNEL_WORDS)
+    yield from _lab(pytestconfig, "radios_lab", "radios", machine, qemu.emulator(prepared.qemu))
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def generation(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
+    """Every test of a module that uses this runs with each generation of the firmware."""
+    with lab.firmware(generation=request.param):
+        yield request.param
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness import target
@@ -19,6 +19,7 @@ from harness.scenario import SSID
 from harness.target import QemuTarget
 from harness.wifi import Wifi
 
+GENERATIONS = ("g1", "g2")
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 # One scan of all memory, in an emulated processor.
 LEAK_SECONDS = 120.0
@@ -41,6 +42,7 @@ class Lab:
         self._doubtful = False
         self._leak_checker = False
         self._recordings: Recordings | None = None
+        self._settings: dict[str, object] = {}
 
     # The guest
 
@@ -57,10 +59,35 @@ class Lab:
             self._klog = KernelLog(self._guest)
             self._console_mark = 0
             self._klog.begin(self._label)
+            self._apply(self._settings)
             self._leak_checker = self._guest.run(["test", "-e", KMEMLEAK], check=False).ok
             self._record()
             self._doubtful = False
         return self._guest
+
+    @contextmanager
+    def firmware(self, **settings: object) -> Iterator[None]:
+        """A co-processor with other properties, `generation="g2"`; in guests booted meanwhile, too.
+
+        They count from its next boot: `wlan` and `connected` load the driver again.
+        """
+        usual = {name: self.esp.get(name) for name in settings}
+        self._settings |= settings
+        self._apply(settings)
+        self.doubt()
+        try:
+            yield
+        finally:
+            for name in settings:
+                del self._settings[name]
+            if self.running:
+                self._apply(usual)
+            self.doubt()
+
+    def _apply(self, settings: Mapping[str, object]) -> None:
+        """They count from the next boot of the co-processor, which the driver causes when it is loaded."""
+        for name, value in settings.items():
+            Coprocessor(self.guest.machine.monitor, "esp0").set(name, value)
 
     @property
     def running(self) -> bool:
@@ -84,6 +111,10 @@ class Lab:
     def doubt(self) -> None:
         """A test failed: the driver's state is not what the next test may build on."""
         self._doubtful = True
+
+    def trust(self) -> None:
+        """The driver was loaded again, or its state does not matter."""
+        self._doubtful = False
 
     def discard(self) -> None:
         """End the guest; the next test gets a fresh one."""
