@@ -7,10 +7,16 @@
  * answers with zero, so there the command code alone has to match.
  */
 
+#include <linux/ieee80211.h>
+
 #include "esp_hosted.h"
 #include "trace.h"
 
 #define ESP_CMD_TIMEOUT		(5 * HZ)
+/* Ends an update: flash is written. */
+#define ESP_CMD_TIMEOUT_OTA	(30 * HZ)
+/* What ends something is answered at once; with a dead chip, nobody waits. */
+#define ESP_CMD_TIMEOUT_END	(3 * HZ / 2)
 /* A device that is going away gets one short chance. */
 #define ESP_CMD_TIMEOUT_REMOVE	(HZ / 2)
 
@@ -107,15 +113,33 @@ static int esp_cmd_begin(struct esp_hosted *esp, struct esp_cmd *cmd,
 	return 0;
 }
 
+/* How long the answer may take, in jiffies */
+static unsigned long esp_cmd_timeout(const struct esp_hosted *esp, u8 code)
+{
+	if (test_bit(ESP_FLAG_REMOVING, &esp->flags) ||
+	    test_bit(ESP_FLAG_LEAVING, &esp->flags))
+		return ESP_CMD_TIMEOUT_REMOVE;
+
+	switch (code) {
+	case ESP_CMD_OTA_START:
+	case ESP_CMD_OTA_WRITE:
+	case ESP_CMD_OTA_END:
+		return ESP_CMD_TIMEOUT_OTA;
+	case ESP_CMD_DISCONNECT:
+	case ESP_CMD_DEINIT_IF:
+		return ESP_CMD_TIMEOUT_END;
+	default:
+		return ESP_CMD_TIMEOUT;
+	}
+}
+
 static void esp_cmd_wait(struct esp_hosted *esp, struct esp_cmd *cmd)
 {
-	bool removing = test_bit(ESP_FLAG_REMOVING, &esp->flags);
 	struct esp_cmd_channel *ch = &esp->cmd;
 	bool lost;
 
-	if (wait_for_completion_timeout(&cmd->done, removing ?
-					ESP_CMD_TIMEOUT_REMOVE :
-					ESP_CMD_TIMEOUT))
+	if (wait_for_completion_timeout(&cmd->done,
+					esp_cmd_timeout(esp, cmd->code)))
 		return;
 
 	spin_lock_bh(&ch->lock);
@@ -332,13 +356,46 @@ int esp_cmd_start(struct esp_hosted *esp)
 	esp->gen = cmd.resp_seq ? ESP_GEN_2 : ESP_GEN_1;
 	expected = esp_version_before(esp->boot.version, first_g2) ?
 			ESP_GEN_1 : ESP_GEN_2;
-	if (esp->gen != expected)
+	if (esp->gen != expected && !test_bit(ESP_FLAG_ATTACH, &esp->flags))
 		dev_notice(esp->dev,
 			   "firmware %s answers like generation %u, using that\n",
 			   esp->fw_version, esp->gen == ESP_GEN_2 ? 2 : 1);
 	set_bit(ESP_FLAG_WIFI_STARTED, &esp->flags);
 
 	return 0;
+}
+
+/**
+ * esp_cmd_leave - end whatever an earlier host left behind
+ * @esp: the device, %ESP_STATE_STARTING, generation known
+ *
+ * For a firmware that was running already: it becomes a station without a
+ * connection, as after a boot.
+ *
+ * Return: as esp_cmd_exec()
+ */
+int esp_cmd_leave(struct esp_hosted *esp)
+{
+	struct esp_cmd cmd = {
+		.code = ESP_CMD_DISCONNECT,
+		.if_type = ESP_IF_STA,
+		.bringup = true,
+	};
+	struct esp_req_disconnect leave = {
+		.reason = cpu_to_le16(WLAN_REASON_DEAUTH_LEAVING),
+	};
+	struct esp_req_mode mode = {
+		.mode = cpu_to_le16(ESP_MODE_STA),
+	};
+	int err;
+
+	/* Fails where there is no connection, which is as good. */
+	err = esp_cmd_exec(esp, &cmd, &leave, sizeof(leave), NULL, 0);
+	if (err && err != -EIO)
+		return err;
+	cmd.code = ESP_CMD_SET_MODE;
+
+	return esp_cmd_exec(esp, &cmd, &mode, sizeof(mode), NULL, 0);
 }
 
 /**

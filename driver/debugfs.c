@@ -5,7 +5,7 @@
  */
 
 #include <linux/debugfs.h>
-#include <linux/gpio/consumer.h>
+#include <linux/mm.h>
 #include <linux/seq_file.h>
 
 #include "esp_hosted.h"
@@ -16,43 +16,15 @@
 static int info_show(struct seq_file *s, void *data)
 {
 	struct esp_hosted *esp = s->private;
-	struct esp_link *link = &esp->link;
-	unsigned int i;
+	size_t len;
+	char *buf;
 
-	seq_printf(s, "state: %s\n", esp_state_name(READ_ONCE(esp->state)));
-	seq_printf(s, "handshake: %d\n",
-		   gpiod_get_value_cansleep(link->hs));
-	seq_printf(s, "data-ready: %d\n",
-		   gpiod_get_value_cansleep(link->dr));
-	seq_printf(s, "reset: %s\n", !esp->reset ? "not wired" :
-		   gpiod_get_value_cansleep(esp->reset) ? "asserted" :
-							  "released");
-	seq_printf(s, "spi mode: %lu\n",
-		   (unsigned long)(link->spi->mode & SPI_MODE_3));
-	seq_printf(s, "spi clock: %u Hz (at most %u Hz)\n",
-		   link->xfer.speed_hz, link->spi->max_speed_hz);
-	seq_printf(s, "bus owner: %s\n",
-		   link->worker ? "worker" : "interrupt thread");
-	seq_printf(s, "link flags: %#lx, expecting %#lx\n", link->flags,
-		   link->expect);
-	seq_printf(s, "queued: control %u, hci %u, data %u\n",
-		   skb_queue_len_lockless(&link->control),
-		   skb_queue_len_lockless(&link->hci),
-		   skb_queue_len_lockless(&link->data));
-	seq_printf(s, "firmware: %s\n",
-		   esp->fw_version[0] ? esp->fw_version : "unknown");
-	seq_printf(s, "generation: %d\n", esp->gen);
-	seq_printf(s, "chip: %#x\n", esp->boot.chip);
-	seq_printf(s, "capabilities: %#x, extended %#x\n", esp->boot.caps,
-		   esp->boot.ext_caps);
-	seq_printf(s, "checksum: %s\n", link->checksum ? "on" : "off");
-	seq_printf(s, "last frame sent: %*ph\n", (int)sizeof(link->last_tx),
-		   link->last_tx);
-	seq_printf(s, "last frame received: %*ph\n",
-		   (int)sizeof(link->last_rx), link->last_rx);
-	for (i = 0; i < ESP_STAT_COUNT; i++)
-		seq_printf(s, "%s: %lu\n", esp_stat_names[i],
-			   READ_ONCE(esp->stats[i]));
+	buf = kvmalloc(ESP_REPORT_SIZE, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	len = esp_report(esp, NULL, buf, ESP_REPORT_SIZE);
+	seq_write(s, buf, len);
+	kvfree(buf);
 
 	return 0;
 }

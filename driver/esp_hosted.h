@@ -31,8 +31,10 @@
 
 #define ESP_DRV_NAME		"esp_hosted"
 
+struct devlink;
 struct esp_hosted;
 struct gpio_desc;
+struct hci_dev;
 
 /* Private counters, one reason each; named in ethtool.c */
 enum esp_stat {
@@ -62,6 +64,8 @@ enum esp_stat {
 	ESP_STAT_RX_BARE_EAPOL,
 	ESP_STAT_RX_BACKLOG,
 	ESP_STAT_RX_NOMEM,
+	ESP_STAT_HCI_RX_BAD,
+	ESP_STAT_HCI_TX_BAD,
 	ESP_STAT_TX_FRAMES,
 	ESP_STAT_TX_PURGED,
 	ESP_STAT_TX_BAD_LEN,
@@ -123,6 +127,9 @@ enum esp_flag {
 	ESP_FLAG_BOOTED,	/* state worker: a boot event was taken */
 	ESP_FLAG_REMOVING,	/* no new work, short command time-outs */
 	ESP_FLAG_WIFI_STARTED,	/* INIT_IF done since the last DEINIT_IF */
+	ESP_FLAG_ATTACH,	/* state worker: it runs, but told nothing */
+	ESP_FLAG_UPDATED,	/* new firmware written: a restart is due */
+	ESP_FLAG_LEAVING,	/* about to suspend: short command time-outs */
 };
 
 /* Bits in esp_link.flags */
@@ -134,8 +141,27 @@ enum esp_link_flag {
 	ESP_LINK_TICK,		/* the link's timer ran out */
 };
 
+/* What happened since the last reset, bits in esp_link.seen */
+enum esp_seen {
+	ESP_SEEN_HS_IN_RESET,	/* handshake high while held in reset */
+	ESP_SEEN_DR_IN_RESET,	/* data-ready high while held in reset */
+	ESP_SEEN_HS_EDGE,
+	ESP_SEEN_HS_HIGH,
+	ESP_SEEN_DR,		/* data-ready: edge or level */
+	ESP_SEEN_TRANSACTION,	/* one that the controller did not fail */
+	ESP_SEEN_SPI_ERROR,
+	ESP_SEEN_ZEROS,
+	ESP_SEEN_ONES,
+	ESP_SEEN_SHIFTED,
+	ESP_SEEN_CHECKSUM,
+	ESP_SEEN_DAMAGED,
+	ESP_SEEN_IDLE,		/* filler: firmware runs, has nothing to say */
+	ESP_SEEN_FRAME,
+};
+
 /* Reasons to expect a frame, bits in esp_link.expect */
 enum esp_expect {
+	ESP_EXPECT_BOOT,
 	ESP_EXPECT_RESPONSE,
 	ESP_EXPECT_SCAN,
 	ESP_EXPECT_MLME,
@@ -164,11 +190,39 @@ struct esp_skb_cb {
 	u64 cookie;
 };
 
+/* Queues of network frames, most urgent first, as cfg80211 numbers them */
+#define ESP_AC_COUNT		NL80211_NUM_ACS
+
 static inline struct esp_skb_cb *esp_skb_cb(struct sk_buff *skb)
 {
 	BUILD_BUG_ON(sizeof(struct esp_skb_cb) > sizeof(skb->cb));
 	return (struct esp_skb_cb *)skb->cb;
 }
+
+/*
+ * Of a frame only this much is kept: header, command header and what tells
+ * frames apart. Keys and user data lie behind it.
+ */
+#define ESP_LOG_BYTES		28
+#define ESP_LOG_ENTRIES		64
+
+/**
+ * struct esp_log - one transaction that was not idle
+ * @when: when it ended, ns since boot
+ * @err: result of the SPI transfer
+ * @verdict: &enum esp_frame_verdict of @rx
+ * @sent: @tx was a frame
+ * @tx: first bytes sent
+ * @rx: first bytes received
+ */
+struct esp_log {
+	u64 when;
+	int err;
+	u8 verdict;
+	bool sent;
+	u8 tx[ESP_LOG_BYTES];
+	u8 rx[ESP_LOG_BYTES];
+};
 
 /**
  * struct esp_link - the SPI link of one co-processor
@@ -182,6 +236,12 @@ static inline struct esp_skb_cb *esp_skb_cb(struct sk_buff *skb)
  * @work: what @worker runs
  * @flags: &enum esp_link_flag
  * @expect: &enum esp_expect
+ * @seen: &enum esp_seen
+ * @shift: bits by which frames were late, negative: early
+ * @max_hz: limit of board and controller for the clock
+ * @attached: no boot event was seen: whether checksums are used is not known
+ * @log: the last transactions that were not idle, a ring
+ * @logged: transactions logged since probe
  * @lock: held over each transaction and over looking for the next one
  * @msg: the one message, prepared once
  * @xfer: its one transfer
@@ -192,7 +252,8 @@ static inline struct esp_skb_cb *esp_skb_cb(struct sk_buff *skb)
  * @checksum: the firmware wants and sends checksums
  * @control: commands and EAPOL frames, in order
  * @hci: Bluetooth
- * @data: network frames
+ * @data: network frames by access category
+ * @credit: frames that each access category may send before the others
  * @inflight: frame that could not be sent and has to be tried again
  * @retries: failed transactions in a row
  * @polls: transactions to run without being asked
@@ -217,6 +278,12 @@ struct esp_link {
 
 	unsigned long flags;
 	unsigned long expect;
+	unsigned long seen;
+	int shift;
+	u32 max_hz;
+	bool attached;
+	struct esp_log *log;
+	unsigned long logged;
 
 	struct mutex lock; /* held over each transaction */
 	struct spi_message msg;
@@ -229,7 +296,8 @@ struct esp_link {
 
 	struct sk_buff_head control;
 	struct sk_buff_head hci;
-	struct sk_buff_head data;
+	struct sk_buff_head data[ESP_AC_COUNT];
+	u8 credit[ESP_AC_COUNT];
 	struct sk_buff *inflight;
 
 	unsigned int retries;
@@ -241,8 +309,8 @@ struct esp_link {
 	unsigned long hs_low_since;
 	struct timer_list timer;
 
-	u8 last_rx[32];
-	u8 last_tx[32];
+	u8 last_rx[ESP_LOG_BYTES];
+	u8 last_tx[ESP_LOG_BYTES];
 };
 
 /**
@@ -418,7 +486,7 @@ struct esp_ap {
  * @rx: received frames for @napi
  * @done: sent or dropped frames for @napi
  * @up: open; the link thread may hand over frames
- * @tx_limit: frames in the data queue at which transmission stops
+ * @tx_limit: frames in a data queue at which transmission stops
  * @rx_limit: frames in @rx at which the link thread drops
  * @msg_enable: ethtool message level
  * @mac_changed: the address is not the firmware's own
@@ -449,6 +517,27 @@ struct esp_vif {
 	atomic_long_t tx_dropped;
 };
 
+/* Bits in esp_hosted.priv_flags, named in ethtool.c */
+enum esp_priv_flag {
+	ESP_PRIV_AUTO_RESET,	/* reset a co-processor that misbehaves */
+	ESP_PRIV_POLL,		/* look for frames whose edge was lost */
+	ESP_PRIV_COUNT
+};
+
+/**
+ * struct esp_test - raw throughput, for the self-test
+ * @on: test frames are expected
+ * @frames: how many came
+ * @bad: how many of them had wrong contents
+ * @enough: completed when as many came as were wanted
+ */
+struct esp_test {
+	bool on;
+	unsigned int frames;
+	unsigned int bad;
+	struct completion enough;
+};
+
 /**
  * struct esp_hosted - one co-processor
  * @dev: the SPI device's device
@@ -465,6 +554,8 @@ struct esp_vif {
  * @work: state worker
  * @boot_timeout: runs when no boot event came
  * @boot_tries: resets since the device last ran
+ * @boot_late: without a reset line: the first look is over
+ * @crashed: the last boot event came while the device was in service
  * @boot: contents of the last good boot event
  * @gen: protocol generation, decided anew after every boot
  * @fw_version: firmware version as text
@@ -484,6 +575,11 @@ struct esp_vif {
  * @tx_power: transmit power limit in mBm, 0 if never set
  * @stats: private counters; each has one writing context at a time
  * @debugfs: debugfs directory
+ * @priv_flags: &enum esp_priv_flag
+ * @restarted: completed when a device came back into service
+ * @devlink: for firmware updates, %NULL without them
+ * @hdev: Bluetooth controller, changed under the link's lock
+ * @test: self-test, under the link's lock
  */
 struct esp_hosted {
 	struct device *dev;
@@ -501,6 +597,8 @@ struct esp_hosted {
 	struct work_struct work;
 	struct delayed_work boot_timeout;
 	unsigned int boot_tries;
+	bool boot_late;
+	bool crashed;
 
 	struct esp_boot_info boot;
 	enum esp_generation gen;
@@ -523,6 +621,12 @@ struct esp_hosted {
 
 	unsigned long stats[ESP_STAT_COUNT];
 	struct dentry *debugfs;
+
+	unsigned long priv_flags;
+	struct completion restarted;
+	struct devlink *devlink;
+	struct hci_dev *hdev;
+	struct esp_test test;
 
 	/* private: what only older kernels need */
 	ESP_COMPAT_FIELDS;
@@ -573,6 +677,7 @@ void esp_link_send(struct esp_link *link, struct sk_buff_head *queue,
 bool esp_link_unsend(struct esp_link *link, struct sk_buff *skb);
 void esp_link_purge(struct esp_link *link, bool net_only);
 void esp_link_set_clock(struct esp_link *link, u32 hz);
+void esp_link_sample_reset(struct esp_link *link);
 void esp_link_expect(struct esp_link *link, enum esp_expect what, bool on);
 
 /* cmd.c */
@@ -583,6 +688,7 @@ int esp_cmd_simple(struct esp_hosted *esp, u8 code, u8 if_type);
 void esp_cmd_cancel(struct esp_hosted *esp, int error);
 void esp_cmd_response(struct esp_hosted *esp, const struct esp_frame *frame);
 int esp_cmd_start(struct esp_hosted *esp);
+int esp_cmd_leave(struct esp_hosted *esp);
 int esp_cmd_get_mac(struct esp_hosted *esp, u8 if_type, u8 *mac);
 int esp_cmd_set_mac(struct esp_hosted *esp, u8 if_type, const u8 *mac);
 
@@ -623,6 +729,55 @@ void esp_sta_end(struct esp_vif *vif);
 void esp_sta_wait(struct esp_vif *vif, bool on);
 void esp_sta_report_lost(struct esp_vif *vif, u16 reason, bool from_ap);
 void esp_sta_fail(struct esp_vif *vif);
+
+/* selftest.c */
+extern const char esp_test_names[][ETH_GSTRING_LEN];
+void esp_self_test(struct net_device *ndev, struct ethtool_test *test,
+		   u64 *data);
+void esp_test_rx(struct esp_hosted *esp, const struct esp_frame *frame);
+#define ESP_TEST_COUNT		7
+
+/* ota.c */
+#if IS_ENABLED(CONFIG_ESP_HOSTED_UPDATE)
+int esp_ota_register(struct esp_hosted *esp);
+void esp_ota_unregister(struct esp_hosted *esp);
+#else
+static inline int esp_ota_register(struct esp_hosted *esp)
+{
+	return 0;
+}
+
+static inline void esp_ota_unregister(struct esp_hosted *esp)
+{
+}
+#endif
+
+/* hci.c */
+#if IS_ENABLED(CONFIG_ESP_HOSTED_BT)
+void esp_hci_start(struct esp_hosted *esp);
+void esp_hci_stop(struct esp_hosted *esp);
+void esp_hci_rx(struct esp_hosted *esp, const struct esp_frame *frame);
+#else
+static inline void esp_hci_start(struct esp_hosted *esp)
+{
+}
+
+static inline void esp_hci_stop(struct esp_hosted *esp)
+{
+}
+
+static inline void esp_hci_rx(struct esp_hosted *esp,
+			      const struct esp_frame *frame)
+{
+	esp_count(esp, ESP_STAT_RX_BAD_IF);
+}
+#endif
+
+/* report.c */
+size_t esp_report(struct esp_hosted *esp, const char *reason, char *buf,
+		  size_t size);
+void esp_coredump(struct esp_hosted *esp, const char *reason);
+#define ESP_REPORT_SIZE		(32 * 1024)
 
 /* debugfs.c */
 void esp_debugfs_init(void);

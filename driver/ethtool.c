@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ethtool: driver information, link settings, ring sizes, private counters.
+ * ethtool: driver information, link settings, ring sizes, private counters and
+ * flags. The self-test is in selftest.c.
  *
  * Only what has no standard place is counted here; packets, bytes, errors and
  * drops of the interface are in ndo_get_stats64.
@@ -37,6 +38,8 @@ const char esp_stat_names[ESP_STAT_COUNT][ETH_GSTRING_LEN] = {
 	[ESP_STAT_RX_BARE_EAPOL] = "rx_bare_eapol",
 	[ESP_STAT_RX_BACKLOG] = "rx_drop_backlog",
 	[ESP_STAT_RX_NOMEM] = "rx_drop_no_memory",
+	[ESP_STAT_HCI_RX_BAD] = "rx_drop_hci",
+	[ESP_STAT_HCI_TX_BAD] = "tx_drop_hci",
 	[ESP_STAT_TX_FRAMES] = "tx_frames",
 	[ESP_STAT_TX_PURGED] = "tx_drop_purged",
 	[ESP_STAT_TX_BAD_LEN] = "tx_drop_length",
@@ -144,17 +147,9 @@ static void esp_set_msglevel(struct net_device *ndev, u32 level)
 	vif->msg_enable = level;
 }
 
-enum esp_test {
-	ESP_TEST_STATE,
-	ESP_TEST_HANDSHAKE,
-	ESP_TEST_COMMAND,
-	ESP_TEST_COUNT
-};
-
-static const char esp_test_names[ESP_TEST_COUNT][ETH_GSTRING_LEN] = {
-	[ESP_TEST_STATE] = "in service      (on/offline)",
-	[ESP_TEST_HANDSHAKE] = "handshake pulse (on/offline)",
-	[ESP_TEST_COMMAND] = "command answer  (on/offline)",
+static const char esp_priv_names[ESP_PRIV_COUNT][ETH_GSTRING_LEN] = {
+	[ESP_PRIV_AUTO_RESET] = "auto-reset",
+	[ESP_PRIV_POLL] = "watchdog-poll",
 };
 
 static void esp_get_strings(struct net_device *ndev, u32 set, u8 *data)
@@ -162,7 +157,9 @@ static void esp_get_strings(struct net_device *ndev, u32 set, u8 *data)
 	if (set == ETH_SS_STATS)
 		memcpy(data, esp_stat_names, sizeof(esp_stat_names));
 	else if (set == ETH_SS_TEST)
-		memcpy(data, esp_test_names, sizeof(esp_test_names));
+		memcpy(data, esp_test_names, ESP_TEST_COUNT * ETH_GSTRING_LEN);
+	else if (set == ETH_SS_PRIV_FLAGS)
+		memcpy(data, esp_priv_names, sizeof(esp_priv_names));
 }
 
 static int esp_get_sset_count(struct net_device *ndev, int set)
@@ -172,36 +169,31 @@ static int esp_get_sset_count(struct net_device *ndev, int set)
 		return ESP_STAT_COUNT;
 	case ETH_SS_TEST:
 		return ESP_TEST_COUNT;
+	case ETH_SS_PRIV_FLAGS:
+		return ESP_PRIV_COUNT;
 	default:
 		return -EOPNOTSUPP;
 	}
 }
 
-/*
- * One harmless command goes all the way to the firmware and back. Traffic goes
- * on meanwhile, so online and offline are the same.
- */
-static void esp_self_test(struct net_device *ndev, struct ethtool_test *test,
-			  u64 *data)
+static u32 esp_get_priv_flags(struct net_device *ndev)
 {
 	struct esp_vif *vif = netdev_priv(ndev);
-	struct esp_hosted *esp = vif->esp;
-	unsigned long edges = READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]);
-	u8 mac[ESP_MAC_LEN];
-	unsigned int i;
 
-	data[ESP_TEST_STATE] = !esp_running(esp);
-	data[ESP_TEST_COMMAND] = !!esp_cmd_get_mac(esp, esp_vif_if_type(vif),
-						   mac);
-	data[ESP_TEST_HANDSHAKE] =
-		READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]) == edges;
-	for (i = 0; i < ESP_TEST_COUNT; i++) {
-		if (data[i])
-			test->flags |= ETH_TEST_FL_FAILED;
-	}
+	return READ_ONCE(vif->esp->priv_flags);
 }
 
-/* Version 1 of the dump: this structure, host byte order. */
+static int esp_set_priv_flags(struct net_device *ndev, u32 flags)
+{
+	struct esp_vif *vif = netdev_priv(ndev);
+
+	WRITE_ONCE(vif->esp->priv_flags, flags);
+	esp_link_kick(&vif->esp->link);
+
+	return 0;
+}
+
+/* Version 2 of the dump: this structure, host byte order. */
 struct esp_regs {
 	u32 state;
 	u32 generation;
@@ -213,8 +205,8 @@ struct esp_regs {
 	u32 chip;
 	u32 clock_hz;
 	u8 version[8];
-	u8 last_tx[32];
-	u8 last_rx[32];
+	u8 last_tx[ESP_LOG_BYTES];
+	u8 last_rx[ESP_LOG_BYTES];
 };
 
 static int esp_get_regs_len(struct net_device *ndev)
@@ -229,7 +221,7 @@ static void esp_get_regs(struct net_device *ndev, struct ethtool_regs *info,
 	struct esp_hosted *esp = vif->esp;
 	struct esp_regs *regs = data;
 
-	info->version = 1;
+	info->version = 2;
 	*regs = (struct esp_regs) {
 		.state = READ_ONCE(esp->state),
 		.generation = esp->gen,
@@ -271,6 +263,8 @@ const struct ethtool_ops esp_ethtool_ops = {
 	.get_sset_count = esp_get_sset_count,
 	.get_ethtool_stats = esp_get_ethtool_stats,
 	.self_test = esp_self_test,
+	.get_priv_flags = esp_get_priv_flags,
+	.set_priv_flags = esp_set_priv_flags,
 	.get_regs_len = esp_get_regs_len,
 	.get_regs = esp_get_regs,
 	.get_ts_info = ethtool_op_get_ts_info,

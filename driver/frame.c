@@ -140,6 +140,76 @@ enum esp_frame_verdict esp_frame_decode(const void *buf, size_t size,
 	return ESP_FRAME_OK;
 }
 
+/**
+ * esp_frame_verdict_name - name of a verdict
+ * @verdict: the verdict
+ *
+ * Return: a string constant
+ */
+const char *esp_frame_verdict_name(enum esp_frame_verdict verdict)
+{
+	static const char * const names[] = {
+		[ESP_FRAME_OK] = "good",
+		[ESP_FRAME_IDLE] = "idle",
+		[ESP_FRAME_BLANK] = "blank",
+		[ESP_FRAME_BAD_IF] = "bad interface",
+		[ESP_FRAME_EMPTY] = "empty",
+		[ESP_FRAME_BAD_OFFSET] = "bad offset",
+		[ESP_FRAME_BAD_LEN] = "bad length",
+		[ESP_FRAME_BAD_CHECKSUM] = "bad checksum",
+	};
+
+	return names[verdict];
+}
+
+/* Bytes of a boot event, with some to spare */
+#define SHIFT_WINDOW		80
+#define SHIFT_MAX		7
+
+/**
+ * esp_frame_find_shift - look for a boot event among misplaced bits
+ * @buf: what the transaction brought
+ * @size: bytes in @buf
+ *
+ * With the wrong clock polarity or phase every bit is sampled one too early or
+ * too late; a bad chip select may cost more of them. A boot event that comes
+ * out right after shifting everything back proves it.
+ *
+ * Return: by how many bits the frame was late, negative: early; 0 if it is
+ * something else
+ */
+int esp_frame_find_shift(const u8 *buf, size_t size)
+{
+	const struct esp_hdr *hdr;
+	u8 copy[SHIFT_WINDOW];
+	struct esp_frame frame;
+	size_t i;
+	int n;
+
+	if (size < sizeof(copy) + 1)
+		return 0;
+	hdr = (const struct esp_hdr *)copy;
+	for (n = -SHIFT_MAX; n <= SHIFT_MAX; n++) {
+		if (!n)
+			continue;
+		for (i = 0; i < sizeof(copy); i++) {
+			u8 last = i ? buf[i - 1] : 0;
+
+			if (n > 0)
+				copy[i] = buf[i] << n | buf[i + 1] >> (8 - n);
+			else
+				copy[i] = buf[i] >> -n | last << (8 + n);
+		}
+		if (esp_frame_decode(copy, sizeof(copy), hdr->checksum != 0,
+				     &frame) == ESP_FRAME_OK &&
+		    frame.if_type == ESP_IF_INTERNAL && !frame.if_num &&
+		    frame.payload[0] == ESP_BOOT_EVENT)
+			return n;
+	}
+
+	return 0;
+}
+
 static int parse_tlv(u8 tag, u8 len, const u8 *value,
 		     struct esp_boot_info *info)
 {

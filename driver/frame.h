@@ -74,6 +74,8 @@ void esp_frame_encode(void *frame, u8 if_type, u8 pkt_type, u16 len,
 		      u8 hci_type, bool checksum);
 enum esp_frame_verdict esp_frame_decode(const void *buf, size_t size,
 					bool checksum, struct esp_frame *frame);
+const char *esp_frame_verdict_name(enum esp_frame_verdict verdict);
+int esp_frame_find_shift(const u8 *buf, size_t size);
 int esp_boot_parse(const void *payload, size_t len, struct esp_boot_info *info);
 bool esp_version_before(const u8 version[5], const u8 other[5]);
 

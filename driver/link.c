@@ -35,12 +35,54 @@
 #define ESP_DEAD_MS		10000	/* handshake low with work pending: dead */
 #define ESP_RETRIES		3	/* transactions that may fail in a row */
 
+/*
+ * Frames in a row of each access category, most urgent first, while others
+ * wait: urgent ones hardly ever wait, and nobody starves.
+ */
+static const u8 esp_link_weights[ESP_AC_COUNT] = {
+	[NL80211_AC_VO] = 16,
+	[NL80211_AC_VI] = 8,
+	[NL80211_AC_BE] = 2,
+	[NL80211_AC_BK] = 1,
+};
+
+static bool esp_link_data_pending(const struct esp_link *link)
+{
+	unsigned int ac;
+
+	for (ac = 0; ac < ESP_AC_COUNT; ac++) {
+		if (!skb_queue_empty_lockless(&link->data[ac]))
+			return true;
+	}
+
+	return false;
+}
+
 static bool esp_link_pending(struct esp_link *link)
 {
 	return link->inflight || !skb_queue_empty_lockless(&link->control) ||
 	       !skb_queue_empty_lockless(&link->hci) ||
 	       (test_bit(ESP_LINK_DATA, &link->flags) &&
-		!skb_queue_empty_lockless(&link->data));
+		esp_link_data_pending(link));
+}
+
+/* Most urgent first, as long as it has credit left. */
+static struct sk_buff *esp_link_dequeue_data(struct esp_link *link)
+{
+	struct sk_buff *skb;
+	unsigned int ac;
+
+	for (ac = 0; ac < ESP_AC_COUNT; ac++) {
+		if (!link->credit[ac])
+			continue;
+		skb = skb_dequeue(&link->data[ac]);
+		if (skb) {
+			link->credit[ac]--;
+			return skb;
+		}
+	}
+
+	return NULL;
 }
 
 static struct sk_buff *esp_link_dequeue(struct esp_link *link)
@@ -55,8 +97,15 @@ static struct sk_buff *esp_link_dequeue(struct esp_link *link)
 	skb = skb_dequeue(&link->control);
 	if (!skb)
 		skb = skb_dequeue(&link->hci);
-	if (!skb && test_bit(ESP_LINK_DATA, &link->flags))
-		skb = skb_dequeue(&link->data);
+	if (skb || !test_bit(ESP_LINK_DATA, &link->flags))
+		return skb;
+
+	skb = esp_link_dequeue_data(link);
+	if (!skb) {
+		/* All that wait have used up their turn: next round. */
+		memcpy(link->credit, esp_link_weights, sizeof(link->credit));
+		skb = esp_link_dequeue_data(link);
+	}
 
 	return skb;
 }
@@ -91,13 +140,36 @@ static void esp_link_finish(struct esp_link *link, struct sk_buff *skb)
 		consume_skb(skb);
 }
 
+/* Keep what is worth reading after something went wrong. */
+static void esp_link_log(struct esp_link *link, bool sent, int verdict, int err)
+{
+	struct esp_log *entry;
+
+	if (!sent && !err && verdict == ESP_FRAME_IDLE)
+		return;
+	entry = &link->log[link->logged++ % ESP_LOG_ENTRIES];
+	entry->when = ktime_get_boottime_ns();
+	entry->err = err;
+	entry->verdict = verdict;
+	entry->sent = sent;
+	memcpy(entry->tx, link->xfer.tx_buf, sizeof(entry->tx));
+	memcpy(entry->rx, link->rx, sizeof(entry->rx));
+}
+
+/* Should the link look for frames that nobody announced? */
+static bool esp_link_polls(const struct esp_link *link)
+{
+	return (link->settle || READ_ONCE(link->expect)) &&
+	       test_bit(ESP_PRIV_POLL, &link->esp->priv_flags);
+}
+
 static bool esp_link_handshake_low(struct esp_link *link, bool work)
 {
 	struct esp_hosted *esp = link->esp;
 
 	if (!work) {
 		link->hs_low = false;
-		if (link->settle || READ_ONCE(link->expect))
+		if (esp_link_polls(link))
 			esp_link_arm_timer(link, ESP_POLL_MS);
 		return false;
 	}
@@ -122,7 +194,7 @@ static bool esp_link_handshake_low(struct esp_link *link, bool work)
 static bool esp_link_ready(struct esp_link *link)
 {
 	bool tick = test_and_clear_bit(ESP_LINK_TICK, &link->flags);
-	bool hs, work;
+	bool hs, dr, work;
 
 	clear_bit(ESP_LINK_WAIT_HS, &link->flags);
 	/* Pairs with the barrier in esp_link_kick(). */
@@ -133,7 +205,12 @@ static bool esp_link_ready(struct esp_link *link)
 	 * low, so this order never sees the last frame's data-ready.
 	 */
 	hs = gpiod_get_value_cansleep(link->hs) > 0;
-	work = gpiod_get_value_cansleep(link->dr) > 0 || esp_link_pending(link);
+	dr = gpiod_get_value_cansleep(link->dr) > 0;
+	work = dr || esp_link_pending(link);
+	if (hs)
+		set_bit(ESP_SEEN_HS_HIGH, &link->seen);
+	if (dr)
+		set_bit(ESP_SEEN_DR, &link->seen);
 
 	if (!hs)
 		return esp_link_handshake_low(link, work);
@@ -143,13 +220,13 @@ static bool esp_link_ready(struct esp_link *link)
 	 * The firmware can lower data-ready although it just queued a frame.
 	 * One transaction brings what was armed then, the next one the frame.
 	 */
-	if (tick && !work && (link->settle || READ_ONCE(link->expect))) {
+	if (tick && !work && esp_link_polls(link)) {
 		link->polls = 2;
 		link->settle = false;
 	}
 
 	if (!work && !link->polls) {
-		if (link->settle || READ_ONCE(link->expect))
+		if (esp_link_polls(link))
 			esp_link_arm_timer(link, ESP_POLL_MS);
 		return false;
 	}
@@ -210,12 +287,18 @@ static void esp_link_dispatch(struct esp_link *link,
 		esp_count(esp, ESP_STAT_RX_NOT_RUNNING);
 		return;
 	}
-	if (frame->if_type > ESP_IF_AP) {
-		esp_count(esp, ESP_STAT_RX_BAD_IF);
-		return;
-	}
 	if (frame->if_num) {
 		esp_count(esp, ESP_STAT_RX_BAD_IFNUM);
+		return;
+	}
+	if (frame->if_type > ESP_IF_AP) {
+		if (frame->if_type == ESP_IF_HCI &&
+		    frame->pkt_type == ESP_PKT_DATA)
+			esp_hci_rx(esp, frame);
+		else if (frame->if_type == ESP_IF_TEST && esp->test.on)
+			esp_test_rx(esp, frame);
+		else
+			esp_count(esp, ESP_STAT_RX_BAD_IF);
 		return;
 	}
 
@@ -236,6 +319,38 @@ static void esp_link_dispatch(struct esp_link *link,
 	}
 }
 
+/* Remember what arrived, for a person whose board does not come up. */
+static void esp_link_diagnose(struct esp_link *link,
+			      enum esp_frame_verdict verdict)
+{
+	int shift = 0;
+
+	switch (verdict) {
+	case ESP_FRAME_OK:
+		set_bit(ESP_SEEN_FRAME, &link->seen);
+		return;
+	case ESP_FRAME_IDLE:
+		set_bit(ESP_SEEN_IDLE, &link->seen);
+		return;
+	case ESP_FRAME_BLANK:
+		set_bit(link->rx[0] ? ESP_SEEN_ONES : ESP_SEEN_ZEROS,
+			&link->seen);
+		return;
+	case ESP_FRAME_BAD_CHECKSUM:
+		set_bit(ESP_SEEN_CHECKSUM, &link->seen);
+		break;
+	default:
+		set_bit(ESP_SEEN_DAMAGED, &link->seen);
+		break;
+	}
+	if (READ_ONCE(link->esp->state) == ESP_STATE_BOOTING)
+		shift = esp_frame_find_shift(link->rx, ESP_FRAME_SIZE);
+	if (shift) {
+		link->shift = shift;
+		set_bit(ESP_SEEN_SHIFTED, &link->seen);
+	}
+}
+
 static enum esp_frame_verdict esp_link_receive(struct esp_link *link)
 {
 	const struct esp_hdr *hdr = (const struct esp_hdr *)link->rx;
@@ -245,10 +360,12 @@ static enum esp_frame_verdict esp_link_receive(struct esp_link *link)
 	struct esp_frame frame;
 
 	/* Whether a fresh firmware uses checksums is said by the boot event. */
-	if ((hdr->iface & ESP_HDR_IF_TYPE) == ESP_IF_INTERNAL)
+	if (link->attached ||
+	    (hdr->iface & ESP_HDR_IF_TYPE) == ESP_IF_INTERNAL)
 		checksum = hdr->checksum != 0;
 
 	verdict = esp_frame_decode(link->rx, ESP_FRAME_SIZE, checksum, &frame);
+	esp_link_diagnose(link, verdict);
 	switch (verdict) {
 	case ESP_FRAME_OK:
 		esp_count(esp, ESP_STAT_RX_FRAMES);
@@ -282,8 +399,10 @@ static enum esp_frame_verdict esp_link_receive(struct esp_link *link)
 	memcpy(link->last_rx, link->rx, sizeof(link->last_rx));
 	if (esp->vif)
 		atomic_long_inc(&esp->vif->rx_errors);
-	dev_dbg_ratelimited(esp->dev, "bad frame: %*ph\n", ESP_HDR_SIZE,
-			    link->rx);
+	if (esp->vif && netif_msg_rx_err(esp->vif))
+		dev_info_ratelimited(esp->dev, "bad frame (%s): %*ph\n",
+				     esp_frame_verdict_name(verdict),
+				     ESP_HDR_SIZE, link->rx);
 
 	return verdict;
 }
@@ -309,9 +428,11 @@ static void esp_link_transfer(struct esp_link *link)
 	struct esp_hosted *esp = link->esp;
 	enum esp_frame_verdict verdict;
 	struct sk_buff *skb;
+	bool sent;
 	int err;
 
 	skb = esp_link_dequeue(link);
+	sent = skb;
 	if (skb) {
 		esp_link_fill(link, skb);
 		skb_tx_timestamp(skb);
@@ -327,10 +448,13 @@ static void esp_link_transfer(struct esp_link *link)
 		link->polls--;
 
 	if (err) {
+		set_bit(ESP_SEEN_SPI_ERROR, &link->seen);
+		esp_link_log(link, skb, ESP_FRAME_BLANK, err);
 		trace_esp_transaction(esp, skb, ESP_FRAME_BLANK, err);
 		esp_link_failed(link, skb, err);
 		return;
 	}
+	set_bit(ESP_SEEN_TRANSACTION, &link->seen);
 	link->retries = 0;
 	if (skb) {
 		esp_count(esp, ESP_STAT_TX_FRAMES);
@@ -339,8 +463,9 @@ static void esp_link_transfer(struct esp_link *link)
 	}
 
 	verdict = esp_link_receive(link);
-	trace_esp_transaction(esp, skb, verdict, 0);
-	if (skb || verdict == ESP_FRAME_OK)
+	esp_link_log(link, sent, verdict, 0);
+	trace_esp_transaction(esp, sent, verdict, 0);
+	if (sent || verdict == ESP_FRAME_OK)
 		link->settle = true;
 	if (verdict == ESP_FRAME_OK)
 		link->polls = 0;
@@ -382,6 +507,7 @@ static irqreturn_t esp_link_hs_irq(int irq, void *data)
 	struct esp_link *link = data;
 
 	esp_count(link->esp, ESP_STAT_HS_EDGES);
+	set_bit(ESP_SEEN_HS_EDGE, &link->seen);
 	set_bit(ESP_LINK_HS_EDGE, &link->flags);
 	if (!link->worker)
 		return IRQ_WAKE_THREAD;
@@ -395,6 +521,7 @@ static irqreturn_t esp_link_dr_irq(int irq, void *data)
 	struct esp_link *link = data;
 
 	esp_count(link->esp, ESP_STAT_DR_EDGES);
+	set_bit(ESP_SEEN_DR, &link->seen);
 	esp_link_kick(link);
 
 	return IRQ_HANDLED;
@@ -487,6 +614,7 @@ static void esp_link_purge_queue(struct esp_link *link,
 void esp_link_purge(struct esp_link *link, bool net_only)
 {
 	struct sk_buff *skb = link->inflight;
+	unsigned int ac;
 
 	if (skb && (!net_only || esp_skb_cb(skb)->net)) {
 		link->inflight = NULL;
@@ -496,7 +624,8 @@ void esp_link_purge(struct esp_link *link, bool net_only)
 	esp_link_purge_queue(link, &link->control, net_only);
 	if (!net_only)
 		esp_link_purge_queue(link, &link->hci, false);
-	esp_link_purge_queue(link, &link->data, net_only);
+	for (ac = 0; ac < ESP_AC_COUNT; ac++)
+		esp_link_purge_queue(link, &link->data[ac], net_only);
 }
 
 /**
@@ -519,11 +648,43 @@ void esp_link_expect(struct esp_link *link, enum esp_expect what, bool on)
 /**
  * esp_link_set_clock - set the SPI clock of the following transactions
  * @link: the link, with its lock held or closed
- * @hz: wanted clock; the board's limit wins
+ * @hz: wanted clock; the limit of board or controller wins
+ *
+ * Process context.
  */
 void esp_link_set_clock(struct esp_link *link, u32 hz)
 {
-	link->xfer.speed_hz = min(hz, link->spi->max_speed_hz);
+	int err;
+
+	hz = min(hz, link->max_hz);
+	if (hz != link->spi->max_speed_hz) {
+		link->spi->max_speed_hz = hz;
+		err = spi_setup(link->spi);
+		if (err)
+			dev_warn(link->esp->dev,
+				 "cannot set the SPI clock to %u Hz: %d\n", hz,
+				 err);
+	}
+	link->xfer.speed_hz = link->spi->max_speed_hz;
+}
+
+/**
+ * esp_link_sample_reset - look at the lines while the chip is held in reset
+ * @link: the link, closed
+ *
+ * Both should be low then: the chip does not drive them. What was seen before
+ * is forgotten. Process context.
+ */
+void esp_link_sample_reset(struct esp_link *link)
+{
+	link->seen = 0;
+	link->shift = 0;
+	if (!link->esp->reset)
+		return;
+	if (gpiod_get_value_cansleep(link->hs) > 0)
+		set_bit(ESP_SEEN_HS_IN_RESET, &link->seen);
+	if (gpiod_get_value_cansleep(link->dr) > 0)
+		set_bit(ESP_SEEN_DR_IN_RESET, &link->seen);
 }
 
 /**
@@ -652,14 +813,17 @@ int esp_link_init(struct esp_hosted *esp)
 {
 	struct esp_link *link = &esp->link;
 	unsigned long hs_trigger, dr_trigger;
+	unsigned int ac;
 	int err;
 
 	link->esp = esp;
 	link->spi = esp->spi;
+	link->max_hz = esp->spi->max_speed_hz;
 	mutex_init(&link->lock);
 	skb_queue_head_init(&link->control);
 	skb_queue_head_init(&link->hci);
-	skb_queue_head_init(&link->data);
+	for (ac = 0; ac < ESP_AC_COUNT; ac++)
+		skb_queue_head_init(&link->data[ac]);
 	kthread_init_work(&link->work, esp_link_work);
 	timer_setup(&link->timer, esp_link_timer, 0);
 
@@ -667,7 +831,9 @@ int esp_link_init(struct esp_hosted *esp)
 	link->tx = devm_kzalloc(esp->dev, ESP_FRAME_SIZE, GFP_KERNEL);
 	link->rx = devm_kzalloc(esp->dev, ESP_FRAME_SIZE, GFP_KERNEL);
 	link->idle = devm_kzalloc(esp->dev, ESP_FRAME_SIZE, GFP_KERNEL);
-	if (!link->tx || !link->rx || !link->idle)
+	link->log = devm_kcalloc(esp->dev, ESP_LOG_ENTRIES, sizeof(*link->log),
+				 GFP_KERNEL);
+	if (!link->tx || !link->rx || !link->idle || !link->log)
 		return -ENOMEM;
 
 	/* One message, one transfer, one pulse of chip select. */
@@ -706,4 +872,6 @@ void esp_link_free(struct esp_link *link)
 		kthread_destroy_worker(link->worker);
 	timer_shutdown_sync(&link->timer);
 	esp_link_purge(link, false);
+	/* The next driver starts from the board's limit again. */
+	link->spi->max_speed_hz = link->max_hz;
 }

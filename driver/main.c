@@ -21,6 +21,8 @@
 #define ESP_CLOCK_INITIAL	10000000	/* every chip can do this */
 #define ESP_RESET_PULSE_US	500
 #define ESP_BOOT_TIMEOUT	(5 * HZ)
+/* Without a reset line: when a firmware that runs is told from one that boots */
+#define ESP_ATTACH_DELAY	(2 * HZ)
 #define ESP_BOOT_TRIES		3
 
 /**
@@ -88,7 +90,7 @@ static void esp_queue_work(struct esp_hosted *esp)
 /**
  * esp_recover - the co-processor does not behave: reset it
  * @esp: the device
- * @reason: what happened, a string constant
+ * @reason: what happened, a string constant; %NULL if it is just wanted
  *
  * The device leaves service at once: the waiting command fails, later ones are
  * refused. The reset itself happens in the state worker. Any context but hard
@@ -157,6 +159,9 @@ void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame)
 	}
 
 	esp_count(esp, ESP_STAT_BOOT_EVENTS);
+	if (!test_bit(ESP_SEEN_DR, &link->seen))
+		dev_warn(esp->dev,
+			 "data-ready never rose: check its wiring, receiving will be slow\n");
 	spin_lock_bh(&esp->state_lock);
 	switch (esp->state) {
 	case ESP_STATE_BOOTING:
@@ -166,6 +171,11 @@ void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame)
 		taken = true;
 		esp->boot = info;
 		esp->gen = ESP_GEN_UNKNOWN;
+		/* An update ends in a restart; any other one is a crash. */
+		esp->crashed = esp->state == ESP_STATE_RUNNING &&
+			       !test_bit(ESP_FLAG_UPDATED, &esp->flags);
+		clear_bit(ESP_FLAG_UPDATED, &esp->flags);
+		clear_bit(ESP_FLAG_ATTACH, &esp->flags);
 		set_bit(ESP_FLAG_BOOTED, &esp->flags);
 		esp_set_state(esp, ESP_STATE_STARTING);
 		break;
@@ -177,6 +187,8 @@ void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame)
 		return;
 
 	clear_bit(ESP_LINK_DATA, &link->flags);
+	esp_link_expect(link, ESP_EXPECT_BOOT, false);
+	link->attached = false;
 	link->checksum = info.caps & ESP_CAP_CHECKSUM;
 	if (info.clock_mhz)
 		esp_link_set_clock(link, info.clock_mhz * 1000000);
@@ -185,30 +197,110 @@ void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame)
 	esp_queue_work(esp);
 }
 
-/* Say what the lines did instead of a boot event. */
+/* What the lines did instead of a boot event; the first match explains most. */
+static const char *esp_boot_hint(const struct esp_link *link)
+{
+	static const struct {
+		enum esp_seen seen;
+		const char *hint;
+	} hints[] = {
+		{ ESP_SEEN_FRAME,
+		  "other frames arrive: is the chip in use by somebody else?" },
+		{ ESP_SEEN_SHIFTED,
+		  "bits are shifted: the bus is not in SPI mode 2, or chip select late" },
+		{ ESP_SEEN_CHECKSUM,
+		  "frames arrive with a bad checksum: lower spi-max-frequency" },
+		{ ESP_SEEN_DAMAGED,
+		  "frames arrive damaged: check wiring and clock" },
+		{ ESP_SEEN_HS_IN_RESET,
+		  "handshake is high even in reset: does it float?" },
+		{ ESP_SEEN_ZEROS,
+		  "MISO is always low: check MISO, SCLK and chip select" },
+		{ ESP_SEEN_ONES,
+		  "MISO is always high: check MISO, SCLK and chip select" },
+		{ ESP_SEEN_IDLE,
+		  "the firmware runs but does not say so: does the reset line work?" },
+		{ ESP_SEEN_SPI_ERROR,
+		  "every SPI transaction fails: check the SPI controller" },
+		{ ESP_SEEN_HS_EDGE,
+		  "handshake rises but never stays high: check its wiring" },
+		{ ESP_SEEN_DR_IN_RESET,
+		  "data-ready is high even in reset: check the wiring of both lines" },
+		{ ESP_SEEN_DR,
+		  "data-ready rose but handshake never did: check its wiring" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(hints); i++) {
+		if (test_bit(hints[i].seen, &link->seen))
+			return hints[i].hint;
+	}
+
+	return "neither handshake nor data-ready ever rose: check power and wiring";
+}
+
 static void esp_report_no_boot(struct esp_hosted *esp)
 {
-	const unsigned long *stats = esp->stats;
+	const struct esp_link *link = &esp->link;
 	const char *action = "trying again";
-	const char *hint;
-
-	if (!stats[ESP_STAT_TRANSACTIONS] && !stats[ESP_STAT_HS_EDGES])
-		hint = "handshake never rose: check power, wiring and firmware";
-	else if (!stats[ESP_STAT_TRANSACTIONS])
-		hint = "handshake pulses but never stays high: check its wiring";
-	else if (stats[ESP_STAT_TRANSACTIONS] == stats[ESP_STAT_SPI_ERRORS])
-		hint = "every SPI transaction fails: check the SPI controller";
-	else if (stats[ESP_STAT_RX_BLANK] && !stats[ESP_STAT_RX_FRAMES])
-		hint = "handshake works but MISO is silent: check MISO, SCLK and chip select";
-	else if (!stats[ESP_STAT_RX_FRAMES])
-		hint = "frames arrive damaged: check wiring, SPI mode and clock";
-	else
-		hint = "it sent other frames: is it already in use?";
 
 	if (!esp->reset)
 		action = "no reset-gpios to try again with";
-	dev_err(esp->dev, "no boot event within %u s, %s: %s\n",
-		ESP_BOOT_TIMEOUT / HZ, action, hint);
+	if (test_bit(ESP_SEEN_SHIFTED, &link->seen))
+		dev_err(esp->dev,
+			"no boot event within %u s, %s: one came %u bit(s) %s; %s\n",
+			ESP_BOOT_TIMEOUT / HZ, action, abs(link->shift),
+			link->shift > 0 ? "late" : "early",
+			esp_boot_hint(link));
+	else
+		dev_err(esp->dev, "no boot event within %u s, %s: %s\n",
+			ESP_BOOT_TIMEOUT / HZ, action, esp_boot_hint(link));
+}
+
+/*
+ * The firmware announces itself once. A driver that comes later, and has no
+ * reset line that works, finds one that only sends fillers: use it as it is.
+ * Chip and version stay unknown, and that everything gets a checksum does no
+ * harm where none is asked for.
+ */
+static bool esp_attach(struct esp_hosted *esp)
+{
+	struct esp_link *link = &esp->link;
+	bool taken = false;
+
+	if (esp->reset && esp->boot_tries < ESP_BOOT_TRIES)
+		return false;
+	if (!test_bit(ESP_SEEN_IDLE, &link->seen) &&
+	    !test_bit(ESP_SEEN_FRAME, &link->seen))
+		return false;
+
+	mutex_lock(&link->lock);
+	spin_lock_bh(&esp->state_lock);
+	if (esp->state == ESP_STATE_BOOTING) {
+		taken = true;
+		esp->boot = (struct esp_boot_info) {
+			.caps = ESP_CAP_WLAN_SPI | ESP_CAP_CHECKSUM,
+			.chip = ESP_CHIP_UNKNOWN,
+		};
+		esp->gen = ESP_GEN_UNKNOWN;
+		esp->crashed = false;
+		set_bit(ESP_FLAG_ATTACH, &esp->flags);
+		set_bit(ESP_FLAG_BOOTED, &esp->flags);
+		esp_set_state(esp, ESP_STATE_STARTING);
+		link->attached = true;
+		link->checksum = true;
+	}
+	spin_unlock_bh(&esp->state_lock);
+	mutex_unlock(&link->lock);
+	if (!taken)
+		return false;
+
+	dev_notice(esp->dev,
+		   "the firmware was running already, using it as it is\n");
+	esp_link_expect(link, ESP_EXPECT_BOOT, false);
+	esp_queue_work(esp);
+
+	return true;
 }
 
 static void esp_boot_timeout(struct work_struct *work)
@@ -216,6 +308,16 @@ static void esp_boot_timeout(struct work_struct *work)
 	struct esp_hosted *esp = container_of(to_delayed_work(work),
 					      struct esp_hosted, boot_timeout);
 	bool again = false;
+
+	if (esp_attach(esp))
+		return;
+	/* One that boots is given the usual time. */
+	if (!esp->reset && !esp->boot_late) {
+		esp->boot_late = true;
+		queue_delayed_work(esp->wq, &esp->boot_timeout,
+				   ESP_BOOT_TIMEOUT - ESP_ATTACH_DELAY);
+		return;
+	}
 
 	spin_lock_bh(&esp->state_lock);
 	if (esp->state == ESP_STATE_BOOTING) {
@@ -236,12 +338,15 @@ static void esp_boot_timeout(struct work_struct *work)
 
 static void esp_reset_pulse(struct esp_hosted *esp)
 {
-	if (!esp->reset)
-		return;
-	gpiod_set_value_cansleep(esp->reset, 1);
-	usleep_range(ESP_RESET_PULSE_US, 2 * ESP_RESET_PULSE_US);
-	gpiod_set_value_cansleep(esp->reset, 0);
-	esp_count(esp, ESP_STAT_RESETS);
+	if (esp->reset) {
+		gpiod_set_value_cansleep(esp->reset, 1);
+		usleep_range(ESP_RESET_PULSE_US, 2 * ESP_RESET_PULSE_US);
+	}
+	esp_link_sample_reset(&esp->link);
+	if (esp->reset) {
+		gpiod_set_value_cansleep(esp->reset, 0);
+		esp_count(esp, ESP_STAT_RESETS);
+	}
 }
 
 /* Open the link at the clock every chip can do, without checksums. */
@@ -253,6 +358,8 @@ static void esp_link_restart(struct esp_hosted *esp, enum esp_state state)
 	spin_unlock_bh(&esp->state_lock);
 
 	esp->link.checksum = false;
+	esp->link.attached = false;
+	esp_link_expect(&esp->link, ESP_EXPECT_BOOT, true);
 	esp_link_set_clock(&esp->link, ESP_CLOCK_INITIAL);
 	esp_link_open(&esp->link);
 }
@@ -266,14 +373,25 @@ static void esp_do_reset(struct esp_hosted *esp)
 
 	esp_link_close(&esp->link);
 	cancel_delayed_work(&esp->boot_timeout);
+	if (esp->reset_reason)
+		esp_coredump(esp, esp->reset_reason);
 	if (esp->wiphy)
 		esp_cfg80211_restarted(esp);
 	esp_link_purge(&esp->link, false);
 
+	/* Somebody wants to look at it as it is. */
+	if (esp->reset_reason &&
+	    !test_bit(ESP_PRIV_AUTO_RESET, &esp->priv_flags)) {
+		dev_notice(esp->dev, "left alone, as auto-reset is off\n");
+		esp_link_restart(esp, ESP_STATE_FAILED);
+		return;
+	}
 	/* Without a reset line there is nothing to try a second time. */
 	if (esp->boot_tries >= (esp->reset ? ESP_BOOT_TRIES : 1)) {
 		dev_err(esp->dev,
-			"giving up until the co-processor restarts by itself\n");
+			"giving up until the co-processor restarts by itself: %s\n",
+			esp_boot_hint(&esp->link));
+		esp_coredump(esp, "no boot event");
 		esp->boot_tries = 0;
 		esp_link_restart(esp, ESP_STATE_FAILED);
 		return;
@@ -281,9 +399,11 @@ static void esp_do_reset(struct esp_hosted *esp)
 	esp->boot_tries++;
 	esp_reset_pulse(esp);
 	esp_link_restart(esp, ESP_STATE_BOOTING);
+	esp->boot_late = false;
 	if (!test_bit(ESP_FLAG_REMOVING, &esp->flags))
 		queue_delayed_work(esp->wq, &esp->boot_timeout,
-				   ESP_BOOT_TIMEOUT);
+				   esp->reset ? ESP_BOOT_TIMEOUT :
+						ESP_ATTACH_DELAY);
 }
 
 /* Configure a freshly booted firmware. */
@@ -296,6 +416,11 @@ static int esp_configure(struct esp_hosted *esp, u8 *mac)
 	err = esp_cmd_start(esp);
 	if (err)
 		return err;
+	if (test_and_clear_bit(ESP_FLAG_ATTACH, &esp->flags)) {
+		err = esp_cmd_leave(esp);
+		if (err)
+			return err;
+	}
 
 	return esp_cmd_get_mac(esp, ESP_IF_STA, mac);
 }
@@ -313,14 +438,20 @@ static void esp_do_start(struct esp_hosted *esp)
 	info = esp->boot;
 	spin_unlock_bh(&esp->state_lock);
 
-	snprintf(esp->fw_version, sizeof(esp->fw_version), "%s-%u.%u.%u.%u.%u",
-		 info.project, info.version[0], info.version[1],
-		 info.version[2], info.version[3], info.version[4]);
+	if (info.chip == ESP_CHIP_UNKNOWN)
+		strscpy(esp->fw_version, "unknown", sizeof(esp->fw_version));
+	else
+		snprintf(esp->fw_version, sizeof(esp->fw_version),
+			 "%s-%u.%u.%u.%u.%u", info.project, info.version[0],
+			 info.version[1], info.version[2], info.version[3],
+			 info.version[4]);
 	if (!(info.caps & ESP_CAP_WLAN_SPI))
 		dev_warn(esp->dev, "firmware does not claim Wi-Fi over SPI\n");
 	if (!first) {
 		dev_notice(esp->dev, "firmware restarted, reset reason %u\n",
 			   info.reset_reason);
+		if (esp->crashed)
+			esp_coredump(esp, "firmware restarted by itself");
 		esp_count(esp, ESP_STAT_RESTARTS);
 		esp_cfg80211_restarted(esp);
 	}
@@ -360,6 +491,8 @@ static void esp_do_start(struct esp_hosted *esp)
 	dev_info(esp->dev, "%s, firmware %s, generation %u, %u Hz\n",
 		 esp_chip_name(info.chip), esp->fw_version,
 		 esp->gen == ESP_GEN_2 ? 2 : 1, esp->link.xfer.speed_hz);
+	esp_hci_start(esp);
+	complete_all(&esp->restarted);
 }
 
 static void esp_work(struct work_struct *work)
@@ -419,6 +552,8 @@ static int esp_probe(struct spi_device *spi)
 	INIT_WORK(&esp->work, esp_work);
 	INIT_DELAYED_WORK(&esp->boot_timeout, esp_boot_timeout);
 	skb_queue_head_init(&esp->events);
+	init_completion(&esp->restarted);
+	esp->priv_flags = BIT(ESP_PRIV_AUTO_RESET) | BIT(ESP_PRIV_POLL);
 	esp_cmd_init(esp);
 	spi_set_drvdata(spi, esp);
 
@@ -434,6 +569,9 @@ static int esp_probe(struct spi_device *spi)
 	err = esp_link_init(esp);
 	if (err)
 		goto destroy_wq;
+	err = esp_ota_register(esp);
+	if (err)
+		goto free_link;
 	esp_debugfs_add(esp);
 
 	set_bit(ESP_FLAG_RESET, &esp->flags);
@@ -441,6 +579,8 @@ static int esp_probe(struct spi_device *spi)
 
 	return 0;
 
+free_link:
+	esp_link_free(&esp->link);
 destroy_wq:
 	destroy_workqueue(esp->wq);
 
@@ -461,6 +601,8 @@ static void esp_remove(struct spi_device *spi)
 	mutex_unlock(&esp->link.lock);
 
 	/* A live firmware still gets to say goodbye to its access point. */
+	esp_ota_unregister(esp);
+	esp_hci_stop(esp);
 	esp_debugfs_remove(esp);
 	esp_cfg80211_unregister(esp);
 
@@ -478,6 +620,44 @@ static void esp_remove(struct spi_device *spi)
 
 	/* Nobody listens any more: no reason to keep the radio on. */
 	gpiod_set_value_cansleep(esp->reset, 1);
+}
+
+/*
+ * No transaction may run, and no command wait, while the system goes down or
+ * another kernel starts. The chip is left in reset where that is possible.
+ */
+static void esp_shutdown(struct spi_device *spi)
+{
+	struct esp_hosted *esp = spi_get_drvdata(spi);
+
+	set_bit(ESP_FLAG_REMOVING, &esp->flags);
+	spin_lock_bh(&esp->state_lock);
+	esp_set_state(esp, ESP_STATE_GONE);
+	spin_unlock_bh(&esp->state_lock);
+	esp_cmd_cancel(esp, -ENODEV);
+	cancel_delayed_work_sync(&esp->boot_timeout);
+	cancel_work_sync(&esp->work);
+	esp_link_close(&esp->link);
+	if (esp->vif)
+		netif_device_detach(esp->vif->ndev);
+	gpiod_set_value_cansleep(esp->reset, 1);
+}
+
+/* Runs before cfg80211 leaves the networks: a dead chip must not hold it up. */
+static int esp_prepare(struct device *dev)
+{
+	struct esp_hosted *esp = dev_get_drvdata(dev);
+
+	set_bit(ESP_FLAG_LEAVING, &esp->flags);
+
+	return 0;
+}
+
+static void esp_complete(struct device *dev)
+{
+	struct esp_hosted *esp = dev_get_drvdata(dev);
+
+	clear_bit(ESP_FLAG_LEAVING, &esp->flags);
 }
 
 /*
@@ -534,7 +714,11 @@ static int esp_resume(struct device *dev)
 	return 0;
 }
 
-static DEFINE_SIMPLE_DEV_PM_OPS(esp_pm_ops, esp_suspend, esp_resume);
+static const struct dev_pm_ops esp_pm_ops = {
+	.prepare = pm_sleep_ptr(esp_prepare),
+	.complete = pm_sleep_ptr(esp_complete),
+	SYSTEM_SLEEP_PM_OPS(esp_suspend, esp_resume)
+};
 
 static const struct of_device_id esp_of_match[] = {
 	{ .compatible = "espressif,esp-hosted" },
@@ -560,6 +744,7 @@ static struct spi_driver esp_driver = {
 	.id_table = esp_spi_ids,
 	.probe = esp_probe,
 	.remove = esp_remove,
+	.shutdown = esp_shutdown,
 };
 
 static int __init esp_init(void)

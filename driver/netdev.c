@@ -33,6 +33,14 @@ static bool esp_is_bare_eapol(const struct esp_frame *frame)
 	       be16_to_cpu(hdr->len) <= frame->len - sizeof(*hdr);
 }
 
+static void esp_netdev_reset_queues(struct net_device *ndev)
+{
+	unsigned int ac;
+
+	for (ac = 0; ac < ESP_AC_COUNT; ac++)
+		netdev_tx_reset_queue(netdev_get_tx_queue(ndev, ac));
+}
+
 static int esp_ndo_open(struct net_device *ndev)
 {
 	struct esp_vif *vif = netdev_priv(ndev);
@@ -41,7 +49,7 @@ static int esp_ndo_open(struct net_device *ndev)
 
 	skb_queue_purge(&vif->rx);
 	skb_queue_purge(&vif->done);
-	netdev_reset_queue(ndev);
+	esp_netdev_reset_queues(ndev);
 
 	wiphy_lock(esp->wiphy);
 	/* A device that is restarting gets all this from the state worker. */
@@ -52,7 +60,7 @@ static int esp_ndo_open(struct net_device *ndev)
 	if (!err) {
 		napi_enable(&vif->napi);
 		WRITE_ONCE(vif->up, true);
-		netif_start_queue(ndev);
+		netif_tx_start_all_queues(ndev);
 	}
 	wiphy_unlock(esp->wiphy);
 	if (err)
@@ -66,7 +74,7 @@ static int esp_ndo_stop(struct net_device *ndev)
 	struct esp_vif *vif = netdev_priv(ndev);
 	struct esp_hosted *esp = vif->esp;
 
-	netif_stop_queue(ndev);
+	netif_tx_stop_all_queues(ndev);
 	WRITE_ONCE(vif->up, false);
 
 	wiphy_lock(esp->wiphy);
@@ -81,9 +89,28 @@ static int esp_ndo_stop(struct net_device *ndev)
 	napi_disable(&vif->napi);
 	skb_queue_purge(&vif->rx);
 	skb_queue_purge(&vif->done);
-	netdev_reset_queue(ndev);
+	esp_netdev_reset_queues(ndev);
 
 	return 0;
+}
+
+/*
+ * The link is the bottleneck, so what is urgent must not stand behind bulk data
+ * in front of it. User priorities as in 802.11; the air itself is the chip's.
+ */
+static u16 esp_ndo_select_queue(struct net_device *ndev, struct sk_buff *skb,
+				struct net_device *sb_dev)
+{
+	static const u8 categories[] = {
+		NL80211_AC_BE, NL80211_AC_BK, NL80211_AC_BK,
+		NL80211_AC_BE, NL80211_AC_VI, NL80211_AC_VI,
+		NL80211_AC_VO, NL80211_AC_VO,
+	};
+
+	if (esp_is_eapol(skb->protocol))
+		return NL80211_AC_VO;
+
+	return categories[cfg80211_classify8021d(skb, NULL) & 7];
 }
 
 static netdev_tx_t esp_ndo_start_xmit(struct sk_buff *skb,
@@ -93,6 +120,9 @@ static netdev_tx_t esp_ndo_start_xmit(struct sk_buff *skb,
 	struct esp_hosted *esp = vif->esp;
 	struct esp_link *link = &esp->link;
 	bool eapol = esp_is_eapol(skb->protocol);
+	u16 ac = skb_get_queue_mapping(skb);
+	struct netdev_queue *txq = netdev_get_tx_queue(ndev, ac);
+	struct sk_buff_head *queue = &link->data[ac];
 	unsigned int len;
 
 	if (unlikely(skb->len < ETH_HLEN || skb->len > ESP_TX_PAYLOAD_MAX)) {
@@ -111,19 +141,18 @@ static netdev_tx_t esp_ndo_start_xmit(struct sk_buff *skb,
 	};
 
 	/* Account first: once queued, the link may finish it at any time. */
-	netdev_sent_queue(ndev, skb->len);
-	esp_link_send(link, eapol ? &link->control : &link->data, skb);
+	netdev_tx_sent_queue(txq, skb->len);
+	esp_link_send(link, eapol ? &link->control : queue, skb);
 
-	len = skb_queue_len_lockless(&link->data);
+	len = skb_queue_len_lockless(queue);
 	esp_high_water(esp, ESP_STAT_TX_HIGH_WATER, len);
 	if (len >= READ_ONCE(vif->tx_limit)) {
-		netif_stop_queue(ndev);
+		netif_tx_stop_queue(txq);
 		esp_count(esp, ESP_STAT_TX_STOPS);
 		/* Pairs with the barrier in esp_netdev_clean(). */
 		smp_mb();
-		if (skb_queue_len_lockless(&link->data) <
-		    READ_ONCE(vif->tx_limit))
-			netif_start_queue(ndev);
+		if (skb_queue_len_lockless(queue) < READ_ONCE(vif->tx_limit))
+			netif_tx_start_queue(txq);
 	}
 
 	return NETDEV_TX_OK;
@@ -164,6 +193,7 @@ static void esp_ndo_get_stats64(struct net_device *ndev,
 static const struct net_device_ops esp_netdev_ops = {
 	.ndo_open = esp_ndo_open,
 	.ndo_stop = esp_ndo_stop,
+	.ndo_select_queue = esp_ndo_select_queue,
 	.ndo_start_xmit = esp_ndo_start_xmit,
 	.ndo_tx_timeout = esp_ndo_tx_timeout,
 	.ndo_set_mac_address = esp_ndo_set_mac_address,
@@ -189,14 +219,17 @@ static void esp_netdev_report_status(struct sk_buff *skb)
 /* Free what was sent, tell BQL, and let more come. */
 static void esp_netdev_clean(struct esp_vif *vif, int budget)
 {
+	unsigned int packets[ESP_AC_COUNT] = {}, bytes[ESP_AC_COUNT] = {};
 	struct esp_link *link = &vif->esp->link;
 	struct net_device *ndev = vif->ndev;
-	unsigned int packets = 0, bytes = 0;
+	struct netdev_queue *txq;
 	struct sk_buff *skb;
+	unsigned int ac;
 
 	while ((skb = skb_dequeue(&vif->done))) {
-		packets++;
-		bytes += skb->len;
+		ac = skb_get_queue_mapping(skb);
+		packets[ac]++;
+		bytes[ac] += skb->len;
 		esp_netdev_report_status(skb);
 		if (esp_skb_cb(skb)->sent) {
 			dev_sw_netstats_tx_add(ndev, 1, skb->len);
@@ -206,16 +239,22 @@ static void esp_netdev_clean(struct esp_vif *vif, int budget)
 			dev_kfree_skb_any(skb);
 		}
 	}
-	if (packets)
-		netdev_completed_queue(ndev, packets, bytes);
+	for (ac = 0; ac < ESP_AC_COUNT; ac++) {
+		txq = netdev_get_tx_queue(ndev, ac);
+		if (packets[ac])
+			netdev_tx_completed_queue(txq, packets[ac], bytes[ac]);
+	}
 
 	/* Pairs with the barrier in esp_ndo_start_xmit(). */
 	smp_mb();
-	if (netif_queue_stopped(ndev) && READ_ONCE(vif->up) &&
-	    skb_queue_len_lockless(&link->data) <=
-	    READ_ONCE(vif->tx_limit) / 2) {
-		esp_count(vif->esp, ESP_STAT_TX_WAKES);
-		netif_wake_queue(ndev);
+	for (ac = 0; ac < ESP_AC_COUNT; ac++) {
+		txq = netdev_get_tx_queue(ndev, ac);
+		if (netif_tx_queue_stopped(txq) && READ_ONCE(vif->up) &&
+		    skb_queue_len_lockless(&link->data[ac]) <=
+		    READ_ONCE(vif->tx_limit) / 2) {
+			esp_count(vif->esp, ESP_STAT_TX_WAKES);
+			netif_tx_wake_queue(txq);
+		}
 	}
 }
 
@@ -367,6 +406,9 @@ void esp_netdev_schedule(struct esp_vif *vif)
  */
 void esp_netdev_set_carrier(struct esp_vif *vif, bool on)
 {
+	if (on != netif_carrier_ok(vif->ndev))
+		netif_info(vif, link, vif->ndev, "carrier %s\n",
+			   on ? "on" : "off");
 	if (on)
 		netif_carrier_on(vif->ndev);
 	else
@@ -423,7 +465,8 @@ struct net_device *esp_netdev_alloc(struct esp_hosted *esp)
 	struct net_device *ndev;
 	struct esp_vif *vif;
 
-	ndev = alloc_netdev(sizeof(*vif), "wlan%d", NET_NAME_ENUM, ether_setup);
+	ndev = alloc_netdev_mqs(sizeof(*vif), "wlan%d", NET_NAME_ENUM,
+				ether_setup, ESP_AC_COUNT, 1);
 	if (!ndev)
 		return NULL;
 	vif = netdev_priv(ndev);
@@ -442,7 +485,13 @@ struct net_device *esp_netdev_alloc(struct esp_hosted *esp)
 	ndev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
 	/* Queued skbs are linked into our lists. */
 	ndev->priv_flags &= ~IFF_TX_SKB_SHARING;
-	/* Every frame is copied once anyway; that copy can do both. */
+	/*
+	 * Every frame is copied once anyway, and that copy can gather pieces
+	 * and fold the checksum in. No TSO: the stack's GSO does the same work
+	 * as we would. No receive checksum: the chip verifies none, and the
+	 * link's own sum proves nothing about the packet. GRO comes with NAPI.
+	 * Frames with a VLAN tag of full size fit without asking.
+	 */
 	ndev->hw_features = NETIF_F_SG | NETIF_F_HW_CSUM;
 	ndev->features = ndev->hw_features | NETIF_F_HIGHDMA;
 	ndev->vlan_features = ndev->hw_features;

@@ -104,6 +104,9 @@ enum esp_boot_tag {
 #define ESP_CAP_CHECKSUM	BIT(7)
 #define ESP_CAP_GCMP		BIT(8)
 
+/* Bluetooth starts on request */
+#define ESP_EXT_CAP_SERVICES	BIT(14)
+
 enum esp_chip {
 	ESP_CHIP_ESP32 = 0x00,
 	ESP_CHIP_ESP32S2 = 0x02,
@@ -114,6 +117,7 @@ enum esp_chip {
 	ESP_CHIP_ESP32C61 = 0x14,
 	ESP_CHIP_ESP32C5 = 0x17,
 	ESP_CHIP_ESP32S31 = 0x20,
+	ESP_CHIP_UNKNOWN = 0xff,
 };
 
 struct esp_boot_hdr {
@@ -153,6 +157,8 @@ enum esp_cmd_code {
 	ESP_CMD_SET_TXPOWER = 16,
 	ESP_CMD_GET_REGDOM = 17,
 	ESP_CMD_SET_REGDOM = 18,
+	ESP_CMD_RAW_TP_TO_HOST = 19,
+	ESP_CMD_RAW_TP_FROM_HOST = 20,
 	ESP_CMD_SET_MODE = 22,
 	ESP_CMD_SET_IE = 23,
 	ESP_CMD_AP_CONFIG = 24,
@@ -163,6 +169,7 @@ enum esp_cmd_code {
 	ESP_CMD_OTA_WRITE = 30,
 	ESP_CMD_OTA_END = 31,
 	ESP_CMD_SET_AUTHORIZED = 32,
+	ESP_CMD_SET_RADIO_SERVICE = 33,
 };
 
 enum esp_cmd_status {
@@ -378,6 +385,47 @@ struct esp_req_authorized {
 	u8 pad;
 } __packed;
 static_assert(sizeof(struct esp_req_authorized) == 16);
+
+struct esp_req_ota_write {
+	struct esp_cmd_hdr hdr;
+	__le16 len;
+} __packed;
+static_assert(sizeof(struct esp_req_ota_write) == 10);
+
+#define ESP_RADIO_BT		BIT(0)
+
+struct esp_req_radio {
+	struct esp_cmd_hdr hdr;
+	u8 requested;
+	u8 pad[11];
+} __packed;
+static_assert(sizeof(struct esp_req_radio) == 20);
+
+struct esp_radio_service {
+	u8 requested;
+	u8 active;
+	u8 flags;
+	u8 pad;
+	__le64 nonce;
+} __packed;
+static_assert(sizeof(struct esp_radio_service) == 12);
+
+/* The run is generation 2's; generation 1 ignores it. */
+struct esp_req_raw_tp {
+	struct esp_cmd_hdr hdr;
+	__le32 run;
+} __packed;
+static_assert(sizeof(struct esp_req_raw_tp) == 12);
+
+/* Payload of test frames; what begins it is generation 2's. */
+#define ESP_RAW_TP_LEN		1460
+
+struct esp_raw_tp {
+	__le32 seq;
+	__le32 run;
+	u8 zero[ESP_RAW_TP_LEN - 8];
+} __packed;
+static_assert(sizeof(struct esp_raw_tp) == ESP_RAW_TP_LEN);
 
 /* Events */
 

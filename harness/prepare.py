@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,9 +33,10 @@ class Prepared:
     """What each part took, by name; "emulator" runs beside the others."""
 
 
-def prepare(kernel: str | None = None, board: str | None = None) -> Prepared:
+def prepare(kernel: str | None = None, board: str | None = None, *, packages: Sequence[str] = ()) -> Prepared:
     """Fetch and build what is missing for a kernel (row of kernels.toml) on a board.
 
+    `packages` are put into the guest beside the usual ones.
     HarnessError of whichever part fails first; the others are stopped, nothing half-made stays.
     """
     name, row = kernels.row(kernel)
@@ -54,7 +55,7 @@ def prepare(kernel: str | None = None, board: str | None = None) -> Prepared:
         kernels.check(found, chosen)
         ko = timed("module", module.build, found)
         dtb = timed("devicetree", devicetree.merge, found, chosen)
-        return found, ko, dtb, timed("guest", rootfs.build, found, chosen, [ko])
+        return found, ko, dtb, timed("guest", rootfs.build, found, chosen, [ko], packages)
 
     if not _own_emulator():
         # One package manager at a time, before anything runs beside it.

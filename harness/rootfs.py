@@ -62,6 +62,17 @@ EXCLUDED = frozenset(
         "usrmerge",
     }
 )
+# The same for what `packages` may ask for.
+LAYER_EXCLUDED = EXCLUDED | {
+    "dbus",
+    "dbus-bin",
+    "dbus-daemon",
+    "dbus-session-bus-common",
+    "dbus-system-bus-common",
+    "lsb-base",
+    "sysvinit-utils",
+    "udev",
+}
 DROPPED = (
     "etc/default",
     "etc/init.d",
@@ -102,24 +113,25 @@ class _Dependencies:
     builtin: frozenset[str]
 
 
-def build(kernel: Kernel, board: Board, modules: Sequence[Path]) -> Path:
-    """The initramfs for a kernel on a board; `modules` are our own .ko files.
+def build(kernel: Kernel, board: Board, modules: Sequence[Path], packages: Sequence[str] = ()) -> Path:
+    """The initramfs for a kernel on a board; `modules` are our own .ko files, `packages` more of the guest's.
 
     HarnessError: a module of the board is neither in the kernel nor built in, no network and not cached.
     """
     hostdeps.require("rootfs")
-    lower = base(kernel.arch)
+    parts = [base(kernel.arch), *([layer(kernel.arch, packages)] if packages else [])]
     from_kernel = [kernel.release, kernel.version, str(kernel.modules)]
     ours = [hash_file(path) for path in modules]
-    key = digest("rootfs", RECIPE, str(lower), from_kernel, board.modules, MODULES, ours)
+    key = digest("rootfs", RECIPE, [str(part) for part in parts], from_kernel, board.modules, MODULES, ours)
 
     def make(directory: Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
             tree = Path(scratch)
             _kernel_part(tree, kernel, board, modules)
             with (directory / "initramfs.cpio").open("wb") as target:
-                with lower.open("rb") as source:
-                    shutil.copyfileobj(source, target)
+                for part in parts:
+                    with part.open("rb") as source:
+                        shutil.copyfileobj(source, target)
                 cpio.write(tree, target)
 
     tree = Cache().entry("rootfs", key, make, f"guest for {kernel.release} on {board.name}")
@@ -157,6 +169,40 @@ def base(arch: str) -> Path:
     return entry / "base.cpio"
 
 
+def layer(arch: str, names: Sequence[str]) -> Path:
+    """An archive with more packages, and what they need, to be unpacked over `base`."""
+    cache = Cache()
+
+    def key(packages: list[dict[str, str]]) -> str:
+        return digest("guest-layer", RECIPE, packages, sorted(LAYER_EXCLUDED), DROPPED)
+
+    def ask() -> dict[str, list[dict[str, str]]]:
+        archive = debian.Archive(SUITE, arch)
+        archive.update()
+        there = {one.name for one in archive.closure(PACKAGES)} | LAYER_EXCLUDED
+        found = [one for one in archive.closure((*PACKAGES, *names)) if one.name not in there]
+        return {"packages": [{"name": one.name, "version": one.version, "arch": one.arch} for one in found]}
+
+    name = f"guest-{SUITE}-{arch}-{digest(PACKAGES, sorted(LAYER_EXCLUDED), sorted(names))[:8]}"
+    record = pins.pinned(name, ask, lambda value: cache.has("guest-layer", key(value["packages"])))
+    packages = [debian.Package(**package) for package in record["packages"]]
+
+    def make(directory: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+            tree = Path(scratch)
+            debian.Archive(SUITE, arch).download(packages, lambda files: _unpack(files, tree))
+            merge_usr(tree)
+            _drop(tree)
+            # The base has these links already.
+            for name in MERGED:
+                (tree / name).unlink()
+            with (directory / "layer.cpio").open("wb") as target:
+                cpio.write(tree, target)
+
+    what = f"more guest packages of {SUITE} {arch}: {', '.join(names)}"
+    return cache.entry("guest-layer", key(record["packages"]), make, what, fetches=True) / "layer.cpio"
+
+
 def _unpack(packages: Iterable[Path], tree: Path) -> None:
     with progress.step("unpack the guest's packages") as step:
         for package in packages:
@@ -176,12 +222,17 @@ def merge_usr(tree: Path) -> None:
             old.symlink_to(f"usr/{name}")
 
 
-def _finish(tree: Path) -> None:
-    """Merge /usr, drop what nobody reads in a guest, add our few files."""
-    merge_usr(tree)
+def _drop(tree: Path) -> None:
+    """Remove what nobody reads in a guest."""
     for pattern in DROPPED:
         for path in tree.glob(pattern):
             shutil.rmtree(path)
+
+
+def _finish(tree: Path) -> None:
+    """Merge /usr, drop what nobody reads in a guest, add our few files."""
+    merge_usr(tree)
+    _drop(tree)
     for name, text in SMALL_FILES.items():
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -329,7 +329,51 @@ static void version_order(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, esp_version_before(v1, v1));
 }
 
+/* As it comes out of a bus that samples some bits too late or too early */
+static void shifted_boot_events_are_recognised(struct kunit *test)
+{
+	u8 *wire = test_buffer(test);
+	u8 *buf = test_buffer(test);
+	unsigned int n;
+	size_t i;
+
+	for (n = 1; n < 8; n++) {
+		memcpy(wire, boot_c3_g2, sizeof(boot_c3_g2));
+		/* late: the first bits are none of the frame's */
+		buf[0] = 0xff << (8 - n) | wire[0] >> n;
+		for (i = 1; i < ESP_FRAME_SIZE; i++)
+			buf[i] = wire[i - 1] << (8 - n) | wire[i] >> n;
+		KUNIT_EXPECT_EQ(test, (int)n,
+				esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+		if (n > 6)
+			continue;
+		/* early: the first bits are lost; those of 0x03 are zero */
+		for (i = 0; i < ESP_FRAME_SIZE - 1; i++)
+			buf[i] = wire[i] << n | wire[i + 1] >> (8 - n);
+		KUNIT_EXPECT_EQ(test, -(int)n,
+				esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+	}
+}
+
+static void other_things_are_not_shifted(struct kunit *test)
+{
+	u8 *buf = test_buffer(test);
+	unsigned int i;
+
+	KUNIT_EXPECT_EQ(test, 0, esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+	memset(buf, 0xff, ESP_FRAME_SIZE);
+	KUNIT_EXPECT_EQ(test, 0, esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+	memcpy(buf, boot_c3_g1, sizeof(boot_c3_g1));
+	KUNIT_EXPECT_EQ(test, 0, esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+	for (i = 0; i < ESP_FRAME_SIZE; i++)
+		buf[i] = i * 37 + 11;
+	KUNIT_EXPECT_EQ(test, 0, esp_frame_find_shift(buf, ESP_FRAME_SIZE));
+	KUNIT_EXPECT_EQ(test, 0, esp_frame_find_shift(buf, 16));
+}
+
 static struct kunit_case frame_cases[] = {
+	KUNIT_CASE(shifted_boot_events_are_recognised),
+	KUNIT_CASE(other_things_are_not_shifted),
 	KUNIT_CASE(checksum_vectors),
 	KUNIT_CASE(checksum_lengths),
 	KUNIT_CASE(encode_vectors),

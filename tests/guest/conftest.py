@@ -20,6 +20,8 @@ from harness.wifi import Wifi
 from tests.guest.lab import GENERATIONS, Lab
 
 LABS = pytest.StashKey[dict[str, Lab]]()
+# What tests use beside the usual packages of a guest.
+GUEST_PACKAGES = ("bluez",)
 # A terminal's worth; everything is in the files.
 SECTION_LINES = 60
 
@@ -37,7 +39,7 @@ def prepared(pytestconfig: pytest.Config) -> Prepared:
     """Kernel, module, devicetree, guest and emulator, built if they are not there."""
     qemu.prune_runs(paths.runs_root())
     kernel = pytestconfig.getoption("--kernel") or os.environ.get(KERNEL_VARIABLE) or None
-    return prepare(kernel, pytestconfig.getoption("--board"))
+    return prepare(kernel, pytestconfig.getoption("--board"), packages=GUEST_PACKAGES)
 
 
 def _lab(

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Latency while the link is full, in the guest whose time is the model's: what waits, waits in the qdisc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness import traffic
+from harness.traffic import IperfServer, Ping
+from harness.wifi import Wifi
+
+# Expedited forwarding: user priority 6, access category voice.
+VOICE = "0xc0"
+# CS1: user priority 1, background.
+BACKGROUND = "0x20"
+COUNT = 30
+# A full frame takes 1.3 ms on this bus. In the driver's queue wait what BQL lets in, on the way also answers.
+LOADED_MS = 40.0
+VOICE_MS = 15.0
+
+
+@contextmanager
+def load(wlan: Wifi, server: IperfServer, dscp: str = "0") -> Iterator[None]:
+    """Four TCP streams up for as long as it takes, in full swing."""
+    command = [*traffic.iperf_command(server.port, seconds=60, streams=4), "-S", dscp]
+    job = wlan.target.spawn(command)
+    wlan.wait_packets("tx", 500)
+    try:
+        yield
+    finally:
+        job.stop()
+
+
+def ping(wlan: Wifi, dscp: str = "0") -> Ping:
+    """Echo requests with a type of service."""
+    words = ["ping", "-n", "-Q", dscp, "-c", str(COUNT), "-i", "0.1", "-W", "3", traffic.HOST_FROM_GUEST]
+    return traffic.parse_ping(wlan.target.run(words, timeout=60, check=False).stdout)
+
+
+def queues(wlan: Wifi) -> dict[str, int]:
+    """Packets by the driver's queue: the children of the interface's mq."""
+    shown = wlan.target.run_json(["tc", "-s", "-j", "qdisc", "show", "dev", wlan.interface])
+    assert shown[0]["kind"] == "mq"
+    assert {one["kind"] for one in shown[1:]} == {"fq_codel"} and len(shown) == 5
+    return {one["parent"]: int(one["packets"]) for one in shown[1:]}
+
+
+def test_latency_under_load(paced: Wifi, server: IperfServer) -> None:
+    idle = ping(paced)
+    assert idle.received == COUNT and idle.average is not None
+    with load(paced, server):
+        loaded = ping(paced)
+        voice = ping(paced, VOICE)
+    assert loaded.received == voice.received == COUNT
+    assert loaded.average is not None and voice.average is not None
+    assert loaded.average < idle.average + LOADED_MS
+    # Does not even wait for what is in the driver already.
+    assert voice.average < idle.average + VOICE_MS
+    assert voice.average <= loaded.average
+
+
+def test_background_load_does_not_delay_others(paced: Wifi, server: IperfServer) -> None:
+    idle = ping(paced)
+    with load(paced, server, BACKGROUND):
+        loaded = ping(paced)
+    assert idle.average is not None and loaded.average is not None and loaded.received == COUNT
+    assert loaded.average < idle.average + VOICE_MS
+
+
+def test_each_access_category_has_a_queue_with_bql(paced: Wifi) -> None:
+    for dscp, queue in (("0", 3), (BACKGROUND, 4), ("0x80", 2), (VOICE, 1)):
+        before = queues(paced)
+        ping_once = ["ping", "-n", "-Q", dscp, "-c", "5", "-i", "0.1", "-W", "3", traffic.HOST_FROM_GUEST]
+        paced.target.run(ping_once)
+        grown = {parent: count - before[parent] for parent, count in queues(paced).items()}
+        (most,) = [parent for parent, count in grown.items() if count >= 5]
+        assert int(most.rpartition(":")[2], 16) == queue, (dscp, grown)
+    for number in range(4):
+        limit = f"/sys/class/net/{paced.interface}/queues/tx-{number}/byte_queue_limits/limit"
+        assert paced.target.run(["cat", limit]).ok
+
+
+def test_commands_pass_a_full_link(paced: Wifi, server: IperfServer) -> None:
+    with load(paced, server):
+        result = paced.target.run(["iw", "dev", paced.interface, "station", "dump"])
+        assert "signal:" in result.stdout
+        before = paced.statistics()
+        took = paced.target.run(
+            "read a b </proc/uptime; for i in $(seq 20); do iw dev wlan0 station dump >&2 || exit; done;"
+            " read c d </proc/uptime; echo $a $c"
+        ).stdout.split()
+        assert paced.statistics()["commands"] - before["commands"] >= 20
+    # Twenty commands, each with its process: what stands in the queue would take 85 ms for each.
+    assert float(took[-1]) - float(took[0]) < 2.0
