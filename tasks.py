@@ -16,7 +16,7 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
-    "Real boards": ("overlays", "package"),
+    "Real boards": ("overlays", "package", "flash-esp"),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -141,6 +141,25 @@ def package(c: Context, kernel: list[str], output: str = "") -> None:
     from harness import packages, paths
 
     packages.report(Path(output).resolve() if output else paths.run_dir(), tuple(kernel))
+
+
+@task(
+    name="flash-esp",
+    help={
+        "images": "directory with the unpacked firmware",
+        "port": "serial port of the ESP32: /dev/ttyUSB0",
+        "chip": "esp32, esp32c3, ...: refuse images for another one",
+        "baud": "speed of the serial port",
+        "dry-run": "only show what would be written where",
+    },
+)
+def flash_esp(
+    c: Context, images: str, port: str, chip: str = "", baud: int = 460800, dry_run: bool = False
+) -> None:
+    """Write a downloaded ESP-Hosted firmware into an ESP32 with esptool."""
+    from harness import flashesp
+
+    flashesp.run(Path(images), port, chip, baud, dry_run)
 
 
 @task(help=_KERNEL | _BOARD)

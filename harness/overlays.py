@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
 from rich.table import Table
 
 from harness import bindings, boards, devicetree, dtbs, hostdeps, paths
 from harness.boards import Board
 from harness.fdt import Node, Tree
 from harness.pinmux import Line, Pins
-from harness.progress import console
 
 COMPATIBLES = ("espressif,esp-hosted", "espressif,esp32-spi")
 INPUTS = ("handshake", "data-ready")
@@ -201,6 +202,7 @@ def report(names: tuple[str, ...] = ()) -> bool:
         for board in examined_boards():
             if board.arch == bases.arch:
                 verdicts += examine(board, kernel, bases, schema)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     console.print(render(verdicts), soft_wrap=True)
     for one in verdicts:
         for text in one.findings:

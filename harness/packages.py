@@ -16,7 +16,6 @@ from harness.cache import Cache, digest, hash_tree
 from harness.errors import HarnessError
 from harness.kernels import Kernel
 from harness.paths import REPO
-from harness.progress import console
 
 NAME = "esp-hosted"
 DKMS_CONF = REPO / "driver" / "dkms.conf"
@@ -47,7 +46,7 @@ def build(output: Path, names: tuple[str, ...] = ()) -> list[Path]:
 def report(output: Path, names: tuple[str, ...] = ()) -> None:
     """`build`, and print what was made."""
     for path in build(output, names):
-        console.print(str(path), soft_wrap=True, highlight=False)
+        print(path)
 
 
 def dkms() -> Path:
