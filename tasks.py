@@ -16,7 +16,7 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
-    "Real boards": ("overlays", "package", "flash-esp"),
+    "Real boards": ("wiring", "overlays", "package", "flash-esp"),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -141,6 +141,23 @@ def package(c: Context, kernel: list[str], output: str = "") -> None:
     from harness import packages, paths
 
     packages.report(Path(output).resolve() if output else paths.run_dir(), tuple(kernel))
+
+
+@task(
+    help=_BOARD
+    | {
+        "chip": "only this chip's pins: esp32, esp32c3, ...",
+        "write": "bring docs/boards.md up to date with boards/",
+    }
+)
+def wiring(c: Context, board: str = "rpi4", chip: str = "", write: bool = False) -> None:
+    """Show which wire goes where between a board and a co-processor."""
+    from harness import wiring as wires
+
+    if write:
+        wires.write()
+    else:
+        wires.show(board, chip)
 
 
 @task(
