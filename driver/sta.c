@@ -226,6 +226,46 @@ static int esp_send_auth(struct esp_vif *vif, struct cfg80211_auth_request *req,
 	return err;
 }
 
+/*
+ * The firmware found the access point when it looked for it just now, and kept
+ * that for itself: cfg80211 would forget an entry that old in the middle of the
+ * connection.
+ */
+static void esp_sta_found(struct esp_hosted *esp, struct cfg80211_bss *bss)
+{
+	struct cfg80211_inform_bss data = {
+		.chan = bss->channel,
+		.signal = bss->signal,
+		.boottime_ns = ktime_get_boottime_ns(),
+	};
+	enum cfg80211_bss_frame_type type = CFG80211_BSS_FTYPE_PRESP;
+	const struct cfg80211_bss_ies *ies;
+	struct cfg80211_bss *found;
+	size_t len;
+	u8 *copy;
+	u64 tsf;
+
+	rcu_read_lock();
+	ies = rcu_dereference(bss->proberesp_ies);
+	if (!ies) {
+		type = CFG80211_BSS_FTYPE_BEACON;
+		ies = rcu_dereference(bss->ies);
+	}
+	len = ies->len;
+	tsf = ies->tsf;
+	copy = kmemdup(ies->data, len, GFP_ATOMIC);
+	rcu_read_unlock();
+	if (!copy)
+		return;
+
+	found = cfg80211_inform_bss_data(esp->wiphy, &data, type, bss->bssid,
+					 tsf, bss->capability,
+					 bss->beacon_interval, copy, len,
+					 GFP_KERNEL);
+	cfg80211_put_bss(esp->wiphy, found);
+	kfree(copy);
+}
+
 int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 	     struct cfg80211_auth_request *req)
 {
@@ -287,6 +327,7 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 	if (!confirm) {
 		vif->scan.noise = true;
 		vif->scan.noise_until = jiffies + ESP_MLME_TIMEOUT;
+		esp_sta_found(vif->esp, req->bss);
 	}
 	sta->state = ESP_STA_AUTH;
 	ether_addr_copy(sta->bssid, req->bss->bssid);
