@@ -378,6 +378,7 @@ int esp_start_ap(struct wiphy *wiphy, struct net_device *ndev,
 	req.channel = settings->chandef.chan->hw_value;
 	req.hidden = settings->hidden_ssid != NL80211_HIDDEN_SSID_NOT_IN_USE;
 	req.max_connections = ESP_AP_STATIONS;
+	/* The DTIM period is the firmware's; there is no field for it. */
 	req.beacon_interval = cpu_to_le16(settings->beacon_interval);
 	req.inactivity_timeout = cpu_to_le16(settings->inactivity_timeout);
 	req.privacy = settings->privacy;

@@ -353,7 +353,7 @@ int esp_cmd_start(struct esp_hosted *esp)
 	if (err)
 		return err;
 
-	esp->gen = cmd.resp_seq ? ESP_GEN_2 : ESP_GEN_1;
+	WRITE_ONCE(esp->gen, cmd.resp_seq ? ESP_GEN_2 : ESP_GEN_1);
 	expected = esp_version_before(esp->boot.version, first_g2) ?
 			ESP_GEN_1 : ESP_GEN_2;
 	if (esp->gen != expected && !test_bit(ESP_FLAG_ATTACH, &esp->flags))

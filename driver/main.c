@@ -170,7 +170,7 @@ void esp_boot_event(struct esp_hosted *esp, const struct esp_frame *frame)
 	case ESP_STATE_FAILED:
 		taken = true;
 		esp->boot = info;
-		esp->gen = ESP_GEN_UNKNOWN;
+		WRITE_ONCE(esp->gen, ESP_GEN_UNKNOWN);
 		/* An update ends in a restart; any other one is a crash. */
 		esp->crashed = esp->state == ESP_STATE_RUNNING &&
 			       !test_bit(ESP_FLAG_UPDATED, &esp->flags);
@@ -282,7 +282,7 @@ static bool esp_attach(struct esp_hosted *esp)
 			.caps = ESP_CAP_WLAN_SPI | ESP_CAP_CHECKSUM,
 			.chip = ESP_CHIP_UNKNOWN,
 		};
-		esp->gen = ESP_GEN_UNKNOWN;
+		WRITE_ONCE(esp->gen, ESP_GEN_UNKNOWN);
 		esp->crashed = false;
 		set_bit(ESP_FLAG_ATTACH, &esp->flags);
 		set_bit(ESP_FLAG_BOOTED, &esp->flags);
