@@ -88,7 +88,19 @@ DROPPED = (
 # Directories that Debian has merged into /usr; packages may still ship files in the old place.
 MERGED = ("bin", "sbin", "lib", "lib64")
 # What tests use besides the board's own modules, where a kernel has it as a module.
-MODULES = ("cfg80211", "bluetooth", "af_packet", "ccm", "ctr", "cmac", "gcm", "veth", "bridge", "tcp_diag")
+MODULES = (
+    "cfg80211",
+    "bluetooth",
+    "af_packet",
+    "ccm",
+    "ctr",
+    "cmac",
+    "gcm",
+    "veth",
+    "bridge",
+    "tcp_diag",
+    "8021q",
+)
 SMALL_FILES = {
     "etc/passwd": "root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
     # Debian's tcpdump becomes this user once it has its socket.

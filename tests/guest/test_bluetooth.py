@@ -16,6 +16,7 @@ from tests.guest.waits import wait_counter
 # The beacon that is always in the model's air (qemu/engine/esp_hci.c).
 BEACON_ADDRESS, BEACON_NAME = "C0:BE:EF:00:00:01", "esp-beacon"
 WITHOUT_BLUETOOTH = 0xA0
+SET_RADIO_SERVICE = 33
 BOOT_NS = 100_000_000
 
 
@@ -51,7 +52,7 @@ def lescan(wlan: Wifi, seconds: int = 3) -> str:
 
 
 def test_controller_comes_up(hci: Wifi, esp: Coprocessor) -> None:
-    text = hci.target.run(["hciconfig", "-a", "hci0"]).stdout
+    text = hci.target.run(["hciconfig", "hci0"]).stdout
     assert "UP RUNNING" in text and "Bus: SPI" in text
     # The public address: the chip's base address plus two.
     base = int(str(esp.get("mac")).replace(":", ""), 16)
@@ -71,7 +72,7 @@ def test_scan_sees_the_advertiser(hci: Wifi) -> None:
 
 
 def test_management_interface_finds_the_advertiser(hci: Wifi) -> None:
-    job = hci.target.spawn("btmgmt --index 0 find -l </dev/null")
+    job = hci.target.spawn("tail -f /dev/null | btmgmt --index 0 find -l")
     try:
         job.wait_output(BEACON_ADDRESS, 20)
     finally:
@@ -107,18 +108,12 @@ def test_firmware_without_bluetooth_has_no_controller(lab: Lab, hci: Wifi, esp: 
     assert traffic.ping(wlan.target, count=3, interval=0.05, wait=2).received == 3
 
 
-def test_late_firmware_starts_it_on_request(lab: Lab, hci: Wifi, esp: Coprocessor) -> None:
-    hci.unload()
-    usual = esp.get("generation")
-    esp.set("generation", "g2")
-    esp.set("ext-capabilities", 1 << 14)
-    try:
-        hci.load()
-        up(hci)
-        assert 33 in [step["code"] for step in esp.history if step["what"] == "command"]
-        assert BEACON_NAME in lescan(hci)
-    finally:
-        esp.set("generation", usual)
+def test_late_firmware_starts_it_on_request(lab: Lab) -> None:
+    with lab.firmware(**{"generation": "g2", "ext-capabilities": 1 << 14}):
+        wlan = lab.wlan()
+        up(wlan)
+        assert SET_RADIO_SERVICE in [step["code"] for step in lab.esp.history if step["what"] == "command"]
+        assert BEACON_NAME in lescan(wlan)
 
 
 def test_unload_removes_it(hci: Wifi) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 
@@ -37,10 +38,11 @@ def quick(lab: Lab, connected: Wifi) -> Iterator[Wifi]:
 def self_test(wlan: Wifi, mode: str) -> tuple[str, dict[str, int]]:
     """`ethtool -t`: the verdict, and each test's result by the first words of its name."""
     text = wlan.target.run(["ethtool", "-t", wlan.interface, mode], timeout=60, check=False).stdout
-    pairs = parse_colons(text)
-    verdict = pairs.pop("The test result is")
-    pairs.pop("The test extra info", None)
-    return verdict, {name.partition("(")[0].strip(): int(value.split()[-1]) for name, value in _values(text)}
+    verdict = re.search(r"^The test result is (\w+)", text, re.MULTILINE)
+    assert verdict, text
+    return verdict[1], {
+        name.partition("(")[0].strip(): int(value.split()[-1]) for name, value in _values(text)
+    }
 
 
 def _values(text: str) -> list[tuple[str, str]]:
@@ -171,7 +173,7 @@ def test_smaller_mtu(connected: Wifi) -> None:
 
 def test_vlan_frame_of_full_size(connected: Wifi, esp: Coprocessor) -> None:
     target = connected.target
-    target.run("modprobe -q 8021q; ip link add link wlan0 name vlan5 type vlan id 5")
+    target.run("modprobe 8021q; ip link add link wlan0 name vlan5 type vlan id 5")
     try:
         target.run("ip link set vlan5 up; ip addr add 192.0.2.1/24 dev vlan5")
         target.run("ip neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev vlan5")

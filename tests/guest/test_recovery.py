@@ -187,7 +187,7 @@ DUMPS = "/sys/class/devcoredump"
 def no_dump(chip: Wifi) -> Wifi:
     """What an earlier test left is thrown away: the kernel keeps one dump a device."""
     chip.target.run(f"for dump in {DUMPS}/devcd*/data; do [ -e $dump ] && echo 1 >$dump; done; true")
-    chip.target.run(f'until [ -z "$(ls {DUMPS})" ]; do sleep 0.05; done')
+    chip.target.run(f"until ! ls -d {DUMPS}/devcd* 2>/dev/null; do sleep 0.05; done")
     return chip
 
 

@@ -78,8 +78,8 @@ def test_update(lab: Lab, chip: Wifi, esp: Coprocessor) -> None:
     esp.set("fw-version", "1.0.6.0.3")
     result = flash(chip)
     assert result.ok, result.stderr
-    said = result.stdout.replace("\r", "\n")
-    assert "Erasing" in said and "Flashing 100%" in said and "Restarting" in said
+    # On a terminal devlink shows the percentage as well.
+    assert result.stdout.split() == ["Erasing", "Flashing", "Restarting"]
     assert chip.ethtool("-i")["firmware-version"] == "NG-1.0.6.0.3"
     assert chip.statistics()["commands"] - before["commands"] >= 2 + -(-SIZE // CHUNK)
     assert chip.statistics()["firmware_restarts"] - before["firmware_restarts"] == 1
