@@ -294,9 +294,9 @@ def test_a_hundred_reconnects(ap: Radio, sta: Radio, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_scans_do_not_disturb_an_authentication(ap: Radio, sta: Radio, kind: str) -> None:
     """A scan between two messages of an authentication would have the firmware withhold the next one."""
-    scan = f"iw dev {sta.interface} scan freq {FREQUENCY}"
+    scan = f"iw dev {sta.interface} scan trigger freq {FREQUENCY}"
     with access_point(ap, SECURITY[kind]):
-        job = sta.spawn("sh", "-c", f"while :; do {scan}; sleep 0.2; done")
+        job = sta.spawn("sh", "-c", f"while :; do {scan} && echo scanning; sleep 0.2; done")
         try:
             with station(sta, SECURITY[kind]):
                 assert sta.ping(AP_ADDRESS) == 3
