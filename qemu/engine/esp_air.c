@@ -12,6 +12,7 @@ enum ap_counter {
     AP_ASSOCS_REFUSED, AP_DEAUTHS_RX, AP_DEAUTHS_TX, AP_FROM_STATION,
     AP_FROM_STATION_BYTES, AP_TO_STATION, AP_TO_STATION_BYTES,
     AP_RELAYED, AP_DROP_FULL, AP_DROP_NO_STATION, AP_DROP_LENGTH,
+    AP_SWITCHES,
     AP_COUNTERS
 };
 
@@ -24,6 +25,7 @@ static const char *const ap_counter_names[AP_COUNTERS] = {
     "assocs-refused", "deauths-received", "deauths-sent", "from-station",
     "from-station-bytes", "to-station", "to-station-bytes", "relayed",
     "drop-queue-full", "drop-no-station", "drop-length",
+    "channel-switches",
 };
 
 /* Air */
@@ -70,6 +72,130 @@ void esp_air_remove_radio(struct esp_air *air, struct esp_engine *e)
     }
 }
 
+/* Paths */
+
+static unsigned ap_place(const struct esp_ap *ap)
+{
+    unsigned i = 0;
+
+    while (ap->air->ap[i] != ap) {
+        i++;
+    }
+    return i;
+}
+
+static unsigned radio_place(const struct esp_engine *e)
+{
+    unsigned i = 0;
+
+    while (e->air->radio[i] != e) {
+        i++;
+    }
+    return i;
+}
+
+static bool set_path(struct path *path, const struct esp_path *how,
+                     char *err, size_t errlen)
+{
+    if (!how) {
+        memset(path, 0, sizeof(*path));
+        return true;
+    }
+    if (how->signal_dbm != ESP_PATH_SIGNAL_AUTO &&
+        (how->signal_dbm < -100 || how->signal_dbm > 0)) {
+        snprintf(err, errlen, "the signal must be -100 to 0 dBm");
+        return false;
+    }
+    if (how->loss_ppm > 1000000) {
+        snprintf(err, errlen,
+                 "the loss must be 0 to 1000000 parts per million");
+        return false;
+    }
+    path->has_signal = how->signal_dbm != ESP_PATH_SIGNAL_AUTO;
+    path->signal_dbm = path->has_signal ? (int8_t)how->signal_dbm : 0;
+    path->loss_ppm = how->loss_ppm;
+    return true;
+}
+
+bool esp_air_set_path_to_ap(struct esp_engine *e, struct esp_ap *ap,
+                            const struct esp_path *how,
+                            char *err, size_t errlen)
+{
+    return set_path(&e->p.ap_path[ap_place(ap)], how, err, errlen);
+}
+
+bool esp_air_set_path(struct esp_engine *e, struct esp_engine *other,
+                      const struct esp_path *how, char *err, size_t errlen)
+{
+    return set_path(&e->p.radio_path[radio_place(other)], how, err,
+                    errlen) &&
+           set_path(&other->p.radio_path[radio_place(e)], how, err, errlen);
+}
+
+static void get_path(const struct path *path, struct esp_path *how)
+{
+    how->signal_dbm = path->has_signal ? path->signal_dbm :
+                      ESP_PATH_SIGNAL_AUTO;
+    how->loss_ppm = path->loss_ppm;
+}
+
+void esp_air_get_path_to_ap(const struct esp_engine *e,
+                            const struct esp_ap *ap, struct esp_path *how)
+{
+    get_path(&e->p.ap_path[ap_place(ap)], how);
+}
+
+void esp_air_get_path(const struct esp_engine *e,
+                      const struct esp_engine *other, struct esp_path *how)
+{
+    get_path(&e->p.radio_path[radio_place(other)], how);
+}
+
+static bool silent(const struct esp_engine *e)
+{
+    return esp_fault_in_force(e, FAULT_RADIO_GONE);
+}
+
+/* Does a frame get lost on the way? Counts it. */
+static bool lost(struct esp_engine *e, const struct path *path)
+{
+    if (silent(e) || (path->loss_ppm &&
+                      esp_random(e) % 1000000 < path->loss_ppm)) {
+        esp_count(e, CNT_RADIO_DROP_PATH);
+        return true;
+    }
+    return false;
+}
+
+static bool lost_to_ap(struct esp_engine *e, const struct esp_ap *ap)
+{
+    return lost(e, &e->p.ap_path[ap_place(ap)]);
+}
+
+static bool lost_to_radio(struct esp_engine *e, struct esp_engine *other)
+{
+    return silent(other) || lost(e, &e->p.radio_path[radio_place(other)]);
+}
+
+static int8_t signal_on(const struct path *path, int8_t usual)
+{
+    return path->has_signal ? path->signal_dbm : usual;
+}
+
+static int8_t ap_signal(const struct esp_engine *e, const struct esp_ap *ap)
+{
+    return signal_on(&e->p.ap_path[ap_place(ap)], ap->cfg.signal_dbm);
+}
+
+/* How one radio hears another [E] */
+#define RADIO_SIGNAL            (-40)
+
+static int8_t radio_signal(const struct esp_engine *e,
+                           const struct esp_engine *other)
+{
+    return signal_on(&e->p.radio_path[radio_place(other)], RADIO_SIGNAL);
+}
+
 /* Access points */
 
 void esp_ap_config_init(struct esp_ap_config *cfg)
@@ -89,14 +215,19 @@ static bool five_ghz(uint8_t channel)
     return channel > 14;
 }
 
+static bool valid_channel(unsigned channel)
+{
+    return (channel >= 1 && channel <= 14) ||
+           (channel >= 36 && channel <= 177);
+}
+
 static const char *ap_problem(const struct esp_air *air,
                               const struct esp_ap_config *cfg)
 {
     if (cfg->ssid_len < 1 || cfg->ssid_len > ESP_SSID_MAX) {
         return "the SSID must have 1 to 32 bytes";
     }
-    if (cfg->channel < 1 || cfg->channel > 177 ||
-        (cfg->channel > 14 && cfg->channel < 36)) {
+    if (!valid_channel(cfg->channel)) {
         return "the channel must be 1 to 14 or 36 to 177";
     }
     if (cfg->signal_dbm < -100 || cfg->signal_dbm > 0) {
@@ -165,6 +296,12 @@ struct esp_ap *esp_ap_new(struct esp_air *air,
         ap->air = air;
         ap->enabled = true;
         air->ap[i] = ap;
+        /* Who was in this place before is forgotten. */
+        for (unsigned j = 0; j < ESP_AIR_MAX_RADIOS; j++) {
+            if (air->radio[j]) {
+                memset(&air->radio[j]->p.ap_path[i], 0, sizeof(struct path));
+            }
+        }
         return ap;
     }
     snprintf(err, errlen, "no room for more than %d access points",
@@ -210,6 +347,53 @@ void esp_ap_set_enabled(struct esp_ap *ap, bool enabled)
 bool esp_ap_enabled(const struct esp_ap *ap)
 {
     return ap->enabled;
+}
+
+/* Is an announced switch of channel over? */
+static void settle(struct esp_ap *ap, int64_t now)
+{
+    if (ap->next_channel && now >= ap->switch_at) {
+        ap->cfg.channel = ap->next_channel;
+        ap->next_channel = 0;
+    }
+}
+
+uint8_t esp_ap_channel(struct esp_ap *ap, int64_t now)
+{
+    settle(ap, now);
+    return ap->cfg.channel;
+}
+
+static int64_t beacon_time(const struct esp_ap *ap)
+{
+    return (int64_t)ap->cfg.beacon_interval * 1024 * US;
+}
+
+bool esp_ap_switch_channel(struct esp_ap *ap, unsigned channel,
+                           unsigned beacons, int64_t now,
+                           char *err, size_t errlen)
+{
+    if (!valid_channel(channel) || beacons > 255) {
+        snprintf(err, errlen, "the channel must be 1 to 14 or 36 to 177, "
+                 "announced by 0 to 255 beacons");
+        return false;
+    }
+    ap->counter[AP_SWITCHES]++;
+    ap->next_channel = (uint8_t)channel;
+    ap->switch_at = now + (int64_t)beacons * beacon_time(ap);
+    settle(ap, now);
+    for (unsigned i = 0; beacons && i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *e = ap->air->radio[i];
+
+        if (e && esp_radio_wants_data(e, ap->cfg.bssid) &&
+            !lost_to_ap(e, ap)) {
+            esp_enter(e);
+            e->s.sta.next_channel = (uint8_t)channel;
+            esp_schedule(e, TIMER_CHANNEL_SWITCH, ap->switch_at);
+            esp_leave(e);
+        }
+    }
+    return true;
 }
 
 void esp_ap_set_signal(struct esp_ap *ap, int dbm)
@@ -314,6 +498,13 @@ static size_t ap_beacon(const struct esp_ap *ap, uint8_t *frame, bool probe,
     if (!probe) {
         n += put_ie(frame + n, 5, "\x00\x01\x00\x00", 4);
     }
+    if (ap->next_channel) {
+        int64_t left = (ap->switch_at - when) / beacon_time(ap);
+        uint8_t csa[3] = { 1, ap->next_channel,
+                           (uint8_t)(left < 0 ? 0 : left) };
+
+        n += put_ie(frame + n, 37, csa, sizeof(csa));
+    }
     if (!five_ghz(ap->cfg.channel)) {
         n += put_ie(frame + n, 42, "\x00", 1);
     }
@@ -322,9 +513,6 @@ static size_t ap_beacon(const struct esp_ap *ap, uint8_t *frame, bool probe,
 }
 
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
-
-/* How one radio hears another [E] */
-#define RADIO_SIGNAL            (-40)
 
 static bool scan_asks(const struct scan *scan, const uint8_t *bssid,
                       const uint8_t *ssid, size_t len, bool hidden)
@@ -354,22 +542,23 @@ static void probe_radios(struct esp_engine *e, int64_t start, int64_t dwell,
         }
         ap = &r->s.ap;
         if (scan_asks(&e->s.scan, r->s.device_mac, ap->ssid, ap->ssid_len,
-                      ap->hidden) && answer < start + dwell) {
+                      ap->hidden) && answer < start + dwell &&
+            !lost_to_radio(e, r)) {
             len = esp_softap_beacon(r, frame, true, e->s.device_mac, answer);
             esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->channel,
-                                   RADIO_SIGNAL, answer);
+                                   radio_signal(e, r), answer, false);
             if (esp_quirk(r, 5)) {
                 /* Also frames nobody asked for are reported as sent. */
-                esp_radio_tx_done(r, frame, len, true, 0);
+                esp_radio_tx_done(r, frame, len, TX_ACKED, 0, false);
             }
             answer += 300 * US;
         }
         interval = (int64_t)ap->beacon_interval * 1024 * US;
         beacon = (start / interval + 1) * interval;
-        if (beacon < start + dwell) {
+        if (beacon < start + dwell && !lost_to_radio(e, r)) {
             len = esp_softap_beacon(r, frame, false, broadcast, beacon);
             esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->channel,
-                                   RADIO_SIGNAL, beacon);
+                                   radio_signal(e, r), beacon, false);
         }
     }
 }
@@ -387,28 +576,29 @@ void esp_air_probe(struct esp_engine *e, int64_t start, int64_t dwell)
         bool asked;
         size_t len;
 
-        if (!ap || !ap->enabled || ap->cfg.channel != scan->channel) {
+        if (!ap || !ap->enabled ||
+            esp_ap_channel(ap, start) != scan->channel) {
             continue;
         }
         asked = scan_asks(scan, ap->cfg.bssid, ap->cfg.ssid,
                           ap->cfg.ssid_len, ap->cfg.hidden);
-        if (asked && answer < start + dwell) {
+        if (asked && answer < start + dwell && !lost_to_ap(e, ap)) {
             len = ap_beacon(ap, frame, true, e->s.device_mac, answer);
             if (esp_radio_receive_mgmt(e, IF_STA, frame, len,
-                                       ap->cfg.channel, ap->cfg.signal_dbm,
-                                       answer)) {
+                                       ap->cfg.channel, ap_signal(e, ap),
+                                       answer, false)) {
                 ap->counter[AP_PROBES]++;
             }
             answer += 300 * US;
         }
         /* Target beacon times are multiples of the interval. */
-        interval = (int64_t)ap->cfg.beacon_interval * 1024 * US;
+        interval = beacon_time(ap);
         beacon = (start / interval + 1) * interval;
-        if (beacon < start + dwell) {
+        if (beacon < start + dwell && !lost_to_ap(e, ap)) {
             len = ap_beacon(ap, frame, false, broadcast, beacon);
             if (esp_radio_receive_mgmt(e, IF_STA, frame, len,
-                                       ap->cfg.channel, ap->cfg.signal_dbm,
-                                       beacon)) {
+                                       ap->cfg.channel, ap_signal(e, ap),
+                                       beacon, false)) {
                 ap->counter[AP_BEACONS]++;
             }
         }
@@ -448,22 +638,66 @@ bool esp_air_find(struct esp_engine *e, const uint8_t *bssid,
     struct esp_ap *ap = find_ap(e->air, bssid);
     struct esp_engine *r = find_soft_ap(e, bssid, channel);
 
-    if (ap && ap->cfg.channel == channel) {
-        *rssi = ap->cfg.signal_dbm;
+    if (ap && esp_ap_channel(ap, esp_now(e)) == channel) {
+        *rssi = ap_signal(e, ap);
         return true;
     }
     if (r) {
-        *rssi = RADIO_SIGNAL;
+        *rssi = radio_signal(e, r);
         return true;
     }
     return false;
 }
 
+bool esp_air_hears(struct esp_engine *e, const uint8_t *bssid,
+                   uint8_t channel, unsigned beacons, int8_t *rssi)
+{
+    struct esp_ap *ap = find_ap(e->air, bssid);
+    struct esp_engine *r = find_soft_ap(e, bssid, channel);
+
+    if (!esp_air_find(e, bssid, channel, rssi)) {
+        return false;
+    }
+    while (beacons && (r ? lost_to_radio(e, r) : lost_to_ap(e, ap))) {
+        beacons--;
+    }
+    return beacons;
+}
+
+bool esp_air_hears_station(struct esp_engine *e, const uint8_t *mac)
+{
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        struct esp_engine *r = e->air->radio[i];
+
+        if (r && r != e && mac_equal(r->s.device_mac, mac) &&
+            esp_radio_wants_data(r, e->s.device_mac) &&
+            r->s.sta.channel == e->s.ap.channel) {
+            return !lost_to_radio(e, r);
+        }
+    }
+    return false;
+}
+
+/* An announcement is in so many beacons. */
+#define SWITCH_BEACONS          5
+
+bool esp_air_move_ap(struct esp_engine *e, uint8_t channel, bool announced)
+{
+    struct esp_ap *ap = find_ap(e->air, e->s.sta.bssid);
+    char err[80];
+
+    return ap && esp_ap_switch_channel(ap, channel,
+                                       announced ? SWITCH_BEACONS : 0,
+                                       esp_now(e), err, sizeof(err));
+}
+
 static void ap_answer(struct esp_ap *ap, struct esp_engine *e,
                       const uint8_t *frame, size_t len)
 {
-    esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->cfg.channel,
-                           ap->cfg.signal_dbm, 0);
+    if (!lost_to_ap(e, ap)) {
+        esp_radio_receive_mgmt(e, IF_STA, frame, len, ap->cfg.channel,
+                               ap_signal(e, ap), 0, false);
+    }
 }
 
 static void ap_auth(struct esp_ap *ap, struct esp_engine *e,
@@ -486,15 +720,10 @@ static void ap_auth(struct esp_ap *ap, struct esp_engine *e,
     ap_answer(ap, e, frame, sizeof(frame));
 }
 
-/* Which radio of the air this is: association ids are stable that way. */
+/* Association ids are stable: the place on the air. */
 static uint16_t association_id(const struct esp_engine *e)
 {
-    unsigned i = 0;
-
-    while (e->air->radio[i] != e) {
-        i++;
-    }
-    return (uint16_t)(i + 1);
+    return (uint16_t)(radio_place(e) + 1);
 }
 
 static void ap_assoc(struct esp_ap *ap, struct esp_engine *e,
@@ -529,6 +758,7 @@ static bool to_listeners(struct esp_engine *e, const uint8_t *frame,
 
     for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
         struct esp_engine *r = e->air->radio[i];
+        bool secured;
 
         if (!r || r == e || r->s.sta.phase == PHASE_IDLE ||
             r->s.sta.channel != e->s.ap.channel ||
@@ -537,8 +767,11 @@ static bool to_listeners(struct esp_engine *e, const uint8_t *frame,
              !mac_equal(frame + 4, r->s.device_mac))) {
             continue;
         }
-        heard |= esp_radio_receive_mgmt(r, IF_STA, frame, len,
-                                        e->s.ap.channel, RADIO_SIGNAL, 0);
+        secured = esp_softap_protects(e, r, mac_is_group(frame + 4));
+        heard |= !lost_to_radio(e, r) &&
+                 esp_radio_receive_mgmt(r, IF_STA, frame, len,
+                                        e->s.ap.channel, radio_signal(r, e),
+                                        0, secured);
     }
     return heard;
 }
@@ -550,12 +783,20 @@ bool esp_air_mgmt(struct esp_engine *e, uint8_t channel,
     struct esp_engine *r = find_soft_ap(e, frame + 4, channel);
     unsigned subtype = frame[0] >> 4;
 
-    if (r) {
-        return esp_radio_receive_mgmt(r, IF_AP, frame, len, channel,
-                                      RADIO_SIGNAL, 0);
+    if (len < WLAN_HDR) {
+        return false;
     }
-    if (!ap || ap->cfg.channel != channel) {
+    if (r) {
+        return !lost_to_radio(e, r) &&
+               esp_radio_receive_mgmt(r, IF_AP, frame, len, channel,
+                                      radio_signal(r, e), 0,
+                                      esp_softap_protects(r, e, false));
+    }
+    if (!ap || esp_ap_channel(ap, esp_now(e)) != channel) {
         return esp_softap_running(e) && to_listeners(e, frame, len);
+    }
+    if (lost_to_ap(e, ap)) {
+        return false;
     }
     switch (subtype) {
     case WLAN_AUTH:
@@ -613,6 +854,10 @@ static unsigned to_stations(struct esp_ap *ap, const struct esp_engine *from,
             continue;
         }
         found++;
+        if (e->s.sta.channel != esp_ap_channel(ap, esp_now(e)) ||
+            lost_to_ap(e, ap)) {
+            continue;
+        }
         if (esp_radio_receive_data(e, IF_STA, eth, len, ap->cfg.queue)) {
             ap->counter[AP_TO_STATION]++;
             ap->counter[AP_TO_STATION_BYTES] += len;
@@ -662,7 +907,8 @@ void esp_air_ap_data(struct esp_engine *e, const struct esp_engine *from,
             esp_count(e, CNT_RX_DROP_PORT);
             continue;
         }
-        if (esp_softap_keys_match(e, r, peer, group, eapol)) {
+        if (!lost_to_radio(e, r) &&
+            esp_softap_keys_match(e, r, peer, group, eapol)) {
             esp_radio_receive_data(r, IF_STA, eth, len, RADIO_QUEUE);
         }
     }
@@ -689,6 +935,7 @@ static void radio_to_soft_ap(struct esp_engine *e, struct esp_engine *r,
     if (!esp_softap_keys_match(r, e, peer, false, eapol)) {
         return;
     }
+    peer->last_heard = esp_now(r);
     if (!eapol && !mac_is_group(eth) && esp_softap_peer(r, eth)) {
         esp_air_ap_data(r, e, eth, len);
         return;
@@ -706,11 +953,16 @@ void esp_air_data(struct esp_engine *e, const uint8_t *bssid,
     struct esp_engine *r = find_soft_ap(e, bssid, e->s.sta.channel);
 
     if (r) {
-        radio_to_soft_ap(e, r, eth, len);
+        if (!lost_to_radio(e, r)) {
+            radio_to_soft_ap(e, r, eth, len);
+        }
         return;
     }
-    if (!ap) {
+    if (!ap || esp_ap_channel(ap, esp_now(e)) != e->s.sta.channel) {
         esp_count(e, CNT_RADIO_DROP_LINK);
+        return;
+    }
+    if (lost_to_ap(e, ap)) {
         return;
     }
     ap->counter[AP_FROM_STATION]++;

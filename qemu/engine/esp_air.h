@@ -53,6 +53,17 @@ struct esp_ap_config {
  */
 void esp_ap_config_init(struct esp_ap_config *cfg);
 
+/*
+ * How a radio and another end of the air hear each other, in both
+ * directions, instead of what the other end says.
+ */
+struct esp_path {
+    int signal_dbm;             /* -100..0, or ESP_PATH_SIGNAL_AUTO */
+    uint32_t loss_ppm;          /* of all frames, 1000000: out of reach */
+};
+
+#define ESP_PATH_SIGNAL_AUTO    1
+
 struct esp_ap_ops {
     /*
      * Hands an Ethernet frame (14..ESP_ETH_MAX bytes, no FCS) to the
@@ -96,6 +107,16 @@ const struct esp_ap_config *esp_ap_get_config(const struct esp_ap *ap);
  */
 void esp_ap_set_enabled(struct esp_ap *ap, bool enabled);
 bool esp_ap_enabled(const struct esp_ap *ap);
+/* Channel now: an announced switch may have come to its end. */
+uint8_t esp_ap_channel(struct esp_ap *ap, int64_t now_ns);
+/*
+ * Moves to another channel after so many beacons, which announce it; its
+ * stations hear that and follow if they can. With 0 beacons it moves at
+ * once, without a word. False with a sentence in @err: no such channel.
+ */
+bool esp_ap_switch_channel(struct esp_ap *ap, unsigned channel,
+                           unsigned beacons, int64_t now_ns,
+                           char *err, size_t errlen);
 /* Signal at the stations from now on, clamped to -100..0 dBm. */
 void esp_ap_set_signal(struct esp_ap *ap, int dbm);
 /*
@@ -104,6 +125,23 @@ void esp_ap_set_signal(struct esp_ap *ap, int dbm);
  */
 unsigned esp_ap_deauth(struct esp_ap *ap, const uint8_t *mac,
                        uint16_t reason);
+
+/*
+ * The path between a radio and an access point, or between two radios.
+ * Without @how it is as at the start: the other end's own signal, no loss.
+ * False with a sentence in @err: out of range, nothing changed. Paths are
+ * part of the engines' saved state.
+ */
+bool esp_air_set_path_to_ap(struct esp_engine *engine, struct esp_ap *ap,
+                            const struct esp_path *how,
+                            char *err, size_t errlen);
+bool esp_air_set_path(struct esp_engine *engine, struct esp_engine *other,
+                      const struct esp_path *how,
+                      char *err, size_t errlen);
+void esp_air_get_path_to_ap(const struct esp_engine *engine,
+                            const struct esp_ap *ap, struct esp_path *how);
+void esp_air_get_path(const struct esp_engine *engine,
+                      const struct esp_engine *other, struct esp_path *how);
 
 /* Counters: index 0..count-1, names stable, lower case with hyphens. */
 unsigned esp_ap_counter_count(void);

@@ -746,6 +746,22 @@ const char *esp_command_name(uint8_t code)
            commands[code].name : "UNKNOWN";
 }
 
+void esp_engine_script(struct esp_engine *e, uint8_t code, bool on)
+{
+    uint8_t bit = (uint8_t)(1u << code % 8);
+
+    if (on) {
+        e->p.scripted[code / 8] |= bit;
+    } else {
+        e->p.scripted[code / 8] &= (uint8_t)~bit;
+    }
+}
+
+bool esp_engine_scripted(const struct esp_engine *e, uint8_t code)
+{
+    return e->p.scripted[code / 8] & (1u << code % 8);
+}
+
 static bool known(const struct esp_engine *e, uint8_t code)
 {
     unsigned count = esp_is_g2(e) ? CMD_COUNT : CMD_SET_AUTHORIZED;
@@ -789,6 +805,11 @@ void esp_command(struct esp_engine *e, const struct header *h,
     if (esp_fault(e, FAULT_COMMAND_SILENT, c.req.code, NULL)) {
         return;
     }
+    if (esp_engine_scripted(e, c.req.code) && e->ops->scripted) {
+        esp_count(e, CNT_COMMANDS_SCRIPTED);
+        e->ops->scripted(e->opaque, h->if_type, payload, h->len);
+        return;
+    }
 
     if (!known(e, c.req.code)) {
         esp_count(e, CNT_COMMANDS_UNKNOWN);
@@ -799,7 +820,11 @@ void esp_command(struct esp_engine *e, const struct header *h,
     }
     if (!esp_quirk(e, 19) && h->len < min_length(e, c.req.code)) {
         esp_count(e, CNT_COMMANDS_SHORT);
-        esp_answer(e, &c, commands[c.req.code].refuse);
+        if (c.req.code == CMD_MGMT_TX) {
+            esp_softap_mgmt_tx_short(e, &c);
+        } else {
+            esp_answer(e, &c, commands[c.req.code].refuse);
+        }
         return;
     }
     commands[c.req.code].run(e, &c);

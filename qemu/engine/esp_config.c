@@ -337,7 +337,6 @@ size_t esp_boot_event(struct esp_engine *e, uint8_t *frame)
                 memcmp(v, (const uint8_t[]) { 1, 0, 6, 0, 9 }, 5) >= 0;
     uint8_t *p = frame + HDR_LEN;
     uint8_t *t = p + 8;
-    size_t tlv;
 
     memset(frame, 0, ESP_TRANSACTION_SIZE);
     *t++ = 3;
@@ -371,15 +370,22 @@ size_t esp_boot_event(struct esp_engine *e, uint8_t *frame)
     put32(t + 5, e->s.reset_reason);
     t += 9;
 
-    tlv = (size_t)(t - (p + 8));
+    return esp_boot_finish(e, frame, (size_t)(t - (p + 8)));
+}
+
+size_t esp_boot_finish(struct esp_engine *e, uint8_t *frame, size_t tlvs)
+{
+    uint8_t *p = frame + HDR_LEN;
+
+    memset(p + 8 + tlvs, 0, ESP_TRANSACTION_SIZE - HDR_LEN - 8 - tlvs);
     p[0] = 1;
-    put16(p + 2, (uint16_t)(tlv + 1));
-    p[4] = (uint8_t)tlv;
+    put16(p + 2, (uint16_t)(tlvs + 1));
+    p[4] = (uint8_t)tlvs;
     frame[0] = IF_INTERNAL;
-    put16(frame + 4, (uint16_t)(8 + tlv));
+    put16(frame + 4, (uint16_t)(8 + tlvs));
     put16(frame + 6, HDR_LEN);
-    if (cfg->checksum) {
-        put16(frame + 8, esp_checksum(frame, HDR_LEN + 8 + tlv));
+    if (e->cfg.checksum) {
+        put16(frame + 8, esp_checksum(frame, HDR_LEN + 8 + tlvs));
     }
-    return HDR_LEN + 8 + tlv;
+    return HDR_LEN + 8 + tlvs;
 }

@@ -256,6 +256,9 @@ static void (*const handlers[TIMER_COUNT])(struct esp_engine *e) = {
     [TIMER_GLITCH] = esp_link_glitch,
     [TIMER_LATE_RESPONSE] = esp_fault_late_response,
     [TIMER_HCI] = esp_hci_timer,
+    [TIMER_CHANNEL_SWITCH] = esp_radio_channel_switch,
+    [TIMER_INACTIVE] = esp_softap_inactive,
+    [TIMER_RADIO_FAULT] = esp_fault_radio_timer,
 };
 
 void esp_engine_timer(struct esp_engine *e)

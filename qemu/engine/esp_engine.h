@@ -18,6 +18,7 @@
  *   esp_engine_load()       no         yes         no
  *   esp_engine_fault_arm(),
  *   _disarm()               no         yes         no
+ *   esp_engine_inject()     no         yes         no
  *   esp_ap_receive(), ...   no         yes         no
  *   everything else         no         no          no
  *
@@ -192,6 +193,14 @@ struct esp_ops {
      */
     void (*frame)(void *opaque, enum esp_direction dir,
                   const uint8_t *data, size_t len);
+    /*
+     * Optional. A command that esp_engine_script() takes from the firmware
+     * has arrived: its payload, command header first. Called from
+     * esp_engine_timer(). Whoever gets it answers with
+     * esp_engine_inject(), now or later.
+     */
+    void (*scripted)(void *opaque, uint8_t if_type,
+                     const uint8_t *payload, size_t len);
     /* Optional. A sentence for a log, without newline. */
     void (*log)(void *opaque, const char *text);
 };
@@ -340,6 +349,21 @@ bool esp_engine_fault_armed(const struct esp_engine *engine, unsigned index);
 /* How often it has fired since esp_engine_new(). */
 uint64_t esp_engine_fault_fired(const struct esp_engine *engine,
                                 unsigned index);
+
+/*
+ * Firmware written by somebody else. A command with a scripted code is
+ * not executed but handed to esp_ops.scripted; survives resets, is saved.
+ */
+void esp_engine_script(struct esp_engine *engine, uint8_t code, bool on);
+bool esp_engine_scripted(const struct esp_engine *engine, uint8_t code);
+/*
+ * Queues a frame to the host as the firmware would: an answer, an event,
+ * data. False with a sentence in @err: the firmware does not run, its
+ * queue is full for now, or the frame is too long.
+ */
+bool esp_engine_inject(struct esp_engine *engine, uint8_t if_type,
+                       uint8_t packet_type, const uint8_t *payload,
+                       size_t len, char *err, size_t errlen);
 
 /*
  * Saved state: versioned, little-endian, without pointers; covers queues,

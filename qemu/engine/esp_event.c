@@ -192,7 +192,7 @@ void esp_event_tx_status(struct esp_engine *e, const struct frame *f,
     }
     put64(p + 4, id);
     put32(p + 12, f->len);
-    p[16] = f->arg;
+    p[16] = f->arg == TX_ACKED;
     memcpy(p + 20, f->data, f->len);
     esp_count(e, CNT_EVENTS_TX_STATUS);
     esp_fault_event(e, slot);

@@ -51,10 +51,20 @@ static bool acts_at_once(unsigned index)
     case FAULT_CRASH:
     case FAULT_HANG:
     case FAULT_HANG_LINES_HIGH:
+    case FAULT_BOOT_SPONTANEOUS:
+    case FAULT_RADIO_GONE:
         return true;
     default:
         return false;
     }
+}
+
+/* Waits for a connected station. */
+static bool acts_when_joined(unsigned index)
+{
+    return index == FAULT_RADIO_DEAUTH ||
+           index == FAULT_RADIO_CHANNEL_SWITCH ||
+           index == FAULT_RADIO_CHANNEL_JUMP;
 }
 
 bool esp_engine_fault_arm(struct esp_engine *e, unsigned index,
@@ -85,6 +95,8 @@ bool esp_engine_fault_arm(struct esp_engine *e, unsigned index,
     f->arg = how->arg == ESP_AUTO64 ? faults[index].arg : how->arg;
     if (acts_at_once(index)) {
         esp_schedule(e, TIMER_FAULT, esp_now(e));
+    } else if (acts_when_joined(index)) {
+        esp_schedule(e, TIMER_RADIO_FAULT, esp_now(e));
     }
     esp_leave(e);
     return true;
@@ -141,6 +153,11 @@ bool esp_fault(struct esp_engine *e, unsigned index, uint32_t subject,
     return true;
 }
 
+bool esp_fault_in_force(const struct esp_engine *e, unsigned index)
+{
+    return e->p.fault[index].armed;
+}
+
 bool esp_fault_line(const struct esp_engine *e, enum esp_line line,
                     bool level)
 {
@@ -182,12 +199,44 @@ static void hang(struct esp_engine *e)
     esp_set_state(e, ESP_STATE_HUNG);
 }
 
+#define RADIO_FAULT_POLL        (10 * MS)
+
+/* What an access point does to the station that is connected to it */
+void esp_fault_radio_timer(struct esp_engine *e)
+{
+    struct station *sta = &e->s.sta;
+    bool joined = sta->phase == PHASE_JOINED;
+    uint64_t arg;
+
+    if (joined && esp_fault(e, FAULT_RADIO_CHANNEL_SWITCH, 0, &arg)) {
+        esp_air_move_ap(e, (uint8_t)arg, true);
+    }
+    if (joined && esp_fault(e, FAULT_RADIO_CHANNEL_JUMP, 0, &arg)) {
+        esp_air_move_ap(e, (uint8_t)arg, false);
+    }
+    if (joined && esp_fault(e, FAULT_RADIO_DEAUTH, 0, &arg)) {
+        uint8_t frame[WLAN_HDR + 2] = { WLAN_DEAUTH << 4 };
+
+        memcpy(frame + 4, e->s.device_mac, 6);
+        memcpy(frame + 10, sta->bssid, 6);
+        memcpy(frame + 16, sta->bssid, 6);
+        put16(frame + WLAN_HDR, (uint16_t)arg);
+        esp_radio_receive_mgmt(e, IF_STA, frame, sizeof(frame), sta->channel,
+                               sta->rssi, 0, true);
+    }
+    if (e->p.fault[FAULT_RADIO_DEAUTH].armed ||
+        e->p.fault[FAULT_RADIO_CHANNEL_SWITCH].armed ||
+        e->p.fault[FAULT_RADIO_CHANNEL_JUMP].armed) {
+        esp_schedule(e, TIMER_RADIO_FAULT, esp_now(e) + RADIO_FAULT_POLL);
+    }
+}
+
 /* What acts at once, and lines that have come loose or stuck. */
 void esp_fault_timer(struct esp_engine *e)
 {
     static const uint8_t stuck[] = {
         FAULT_HS_STUCK_LOW, FAULT_HS_STUCK_HIGH, FAULT_DR_STUCK_LOW,
-        FAULT_DR_STUCK_HIGH,
+        FAULT_DR_STUCK_HIGH, FAULT_RADIO_GONE,
     };
     bool alive = e->p.state == ESP_STATE_RUNNING ||
                  e->p.state == ESP_STATE_BOOTING;
@@ -217,6 +266,9 @@ void esp_fault_timer(struct esp_engine *e)
         hang(e);
         esp_set_line(e, ESP_LINE_DATA_READY, true);
         esp_set_line(e, ESP_LINE_HANDSHAKE, true);
+    } else if (e->p.state == ESP_STATE_RUNNING &&
+               esp_fault(e, FAULT_BOOT_SPONTANEOUS, 0, NULL)) {
+        esp_link_boot_again(e);
     }
 }
 
@@ -309,6 +361,11 @@ void esp_fault_frame(struct esp_engine *e)
 
         miso[HDR_LEN + bit / 8] ^= (uint8_t)(1u << bit % 8);
     }
+    if (esp_fault(e, FAULT_FRAME_TAIL, type, NULL)) {
+        for (size_t i = len; i < ESP_TRANSACTION_SIZE; i++) {
+            miso[i] = (uint8_t)esp_random(e);
+        }
+    }
     if (esp_fault(e, FAULT_FRAME_TRUNCATED, type, &arg) &&
         arg < ESP_TRANSACTION_SIZE) {
         memset(miso + arg, 0, ESP_TRANSACTION_SIZE - (size_t)arg);
@@ -326,43 +383,76 @@ void esp_fault_frame(struct esp_engine *e)
 
 /* Boot event */
 
-static void change_tlvs(struct esp_engine *e, uint8_t *tlv, size_t len)
+#define TLV_SIZE_MAX            32
+/* The length of all TLVs is one byte; what is too much is left out. */
+#define TLVS_MAX                255
+
+/* Copies one TLV of the boot event, changed as armed. Its new length. */
+static size_t change_tlv(struct esp_engine *e, const uint8_t *from,
+                         uint8_t *to)
 {
-    size_t i = 0;
+    uint8_t type = from[0];
+    size_t size = from[1];
     uint64_t arg;
 
-    while (i + 2 <= len) {
-        uint8_t type = tlv[i];
-        size_t next = i + 2 + tlv[i + 1];
-
-        if (type == 2 && esp_fault(e, FAULT_BOOT_CLOCK, 0, &arg)) {
-            tlv[i + 2] = (uint8_t)arg;
-        }
-        if (type == 3 && esp_fault(e, FAULT_BOOT_CHIP, 0, &arg)) {
-            tlv[i + 2] = (uint8_t)arg;
-        }
-        if (esp_fault(e, FAULT_BOOT_TLV_LENGTH, type, &arg)) {
-            tlv[i + 1] = (uint8_t)arg;
-        }
-        if (esp_fault(e, FAULT_BOOT_TLV_TYPE, type, &arg)) {
-            tlv[i] = (uint8_t)arg;
-        }
-        i = next;
+    memset(to, 0, 2 + TLV_SIZE_MAX);
+    memcpy(to, from, 2 + size);
+    if ((type == 2 && esp_fault(e, FAULT_BOOT_CLOCK, 0, &arg)) ||
+        (type == 3 && esp_fault(e, FAULT_BOOT_CHIP, 0, &arg))) {
+        to[2] = (uint8_t)arg;
     }
+    if (esp_fault(e, FAULT_BOOT_TLV_VALUE, type, &arg)) {
+        for (size_t i = 0; i < size; i++) {
+            to[2 + i] = i < 8 ? (uint8_t)(arg >> 8 * i) : 0;
+        }
+    }
+    if (esp_fault(e, FAULT_BOOT_TLV_SIZE, type, &arg)) {
+        size = arg > TLV_SIZE_MAX ? TLV_SIZE_MAX : (size_t)arg;
+        to[1] = (uint8_t)size;
+    }
+    /* These two without moving what follows */
+    if (esp_fault(e, FAULT_BOOT_TLV_LENGTH, type, &arg)) {
+        to[1] = (uint8_t)arg;
+    }
+    if (esp_fault(e, FAULT_BOOT_TLV_TYPE, type, &arg)) {
+        to[0] = (uint8_t)arg;
+    }
+    return 2 + size;
 }
 
-void esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len)
+static size_t change_tlvs(struct esp_engine *e, uint8_t *tlv, size_t len)
+{
+    uint8_t out[TLVS_MAX];
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i += 2 + (size_t)tlv[i + 1]) {
+        uint8_t one[2 + TLV_SIZE_MAX];
+        bool missing = esp_fault(e, FAULT_BOOT_TLV_MISSING, tlv[i], NULL);
+        bool twice = esp_fault(e, FAULT_BOOT_TLV_DUPLICATED, tlv[i], NULL);
+        size_t size = change_tlv(e, tlv + i, one);
+
+        for (int copies = missing ? 0 : twice ? 2 : 1;
+             copies && n + size <= sizeof(out); copies--) {
+            memcpy(out + n, one, size);
+            n += size;
+        }
+    }
+    memcpy(tlv, out, n);
+    return n;
+}
+
+size_t esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len)
 {
     uint8_t *p = frame + HDR_LEN;
-    size_t tlvs = len - HDR_LEN - 8;
+    size_t tlvs = change_tlvs(e, p + 8, len - HDR_LEN - 8);
     uint64_t arg;
 
-    change_tlvs(e, p + 8, tlvs);
     if (esp_fault(e, FAULT_BOOT_RANDOM, 0, NULL)) {
         for (size_t i = 0; i < tlvs; i++) {
             p[8 + i] = (uint8_t)esp_random(e);
         }
     }
+    len = esp_boot_finish(e, frame, tlvs);
     if (esp_fault(e, FAULT_BOOT_STATUS, 0, &arg)) {
         p[1] = (uint8_t)arg;
     }
@@ -373,6 +463,7 @@ void esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len)
     if (e->cfg.checksum) {
         put16(frame + 8, esp_checksum(frame, len));
     }
+    return len;
 }
 
 /* Answers and events: still without checksum, which is stamped later */
@@ -429,6 +520,10 @@ void esp_fault_response(struct esp_engine *e, uint16_t slot)
     if (esp_fault(e, FAULT_RESPONSE_SEQUENCE, code, &arg)) {
         put16(p + 4, (uint16_t)arg);
     }
+    if (code == CMD_MGMT_TX && f->len >= HDR_LEN + (esp_is_g2(e) ? 28 : 20) &&
+        esp_fault(e, FAULT_RESPONSE_INNER_LENGTH, 0, &arg)) {
+        put32(p + (esp_is_g2(e) ? 24 : 16), (uint32_t)arg);
+    }
     if (esp_fault(e, FAULT_RESPONSE_SHORT, code, &arg)) {
         set_payload_len(f, arg);
     }
@@ -457,11 +552,12 @@ void esp_fault_late_response(struct esp_engine *e)
 
 /* Where an event keeps the length of its frame and its sequence; 0: not */
 static void event_fields(const struct esp_engine *e, uint8_t code,
-                         unsigned *length, unsigned *sequence)
+                         unsigned *length, bool *wide, unsigned *sequence)
 {
     bool g2 = esp_is_g2(e);
 
     *length = 0;
+    *wide = false;
     *sequence = 0;
     switch (code) {
     case EVENT_SCAN:
@@ -480,9 +576,11 @@ static void event_fields(const struct esp_engine *e, uint8_t code,
         break;
     case EVENT_AP_MGMT:
         *length = 16;
+        *wide = true;
         break;
     default:
         *length = 12;
+        *wide = true;
         break;
     }
 }
@@ -495,16 +593,20 @@ void esp_fault_event(struct esp_engine *e, uint16_t slot)
     unsigned sequence;
     unsigned length;
     uint16_t copy;
+    bool wide;
     uint64_t arg;
 
     if (esp_fault(e, FAULT_EVENT_LOST, code, NULL)) {
         esp_frame_free(e, slot);
         return;
     }
-    event_fields(e, code, &length, &sequence);
+    event_fields(e, code, &length, &wide, &sequence);
     if (length && f->len > HDR_LEN + length + 2 &&
         esp_fault(e, FAULT_EVENT_INNER_LENGTH, code, &arg)) {
         put16(p + length, (uint16_t)arg);
+        if (wide) {
+            put16(p + length + 2, (uint16_t)(arg >> 16));
+        }
     }
     if (sequence && esp_fault(e, FAULT_EVENT_SEQUENCE, code, &arg)) {
         put16(p + sequence, (uint16_t)arg);

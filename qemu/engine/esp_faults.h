@@ -33,6 +33,8 @@ X(FRAME_REORDERED, "frame-reordered", 0,
 X(FRAME_LOST, "frame-lost", 0, "a dummy goes instead; match: packet type")
 X(FRAME_CHECKSUM, "frame-checksum", 0xffff,
   "arg is XORed to the checksum; match: packet type")
+X(FRAME_TAIL, "frame-tail", 0,
+  "random bytes follow the frame; match: packet type")
 X(FRAME_CORRUPT, "frame-corrupt", 0,
   "one random bit behind the header is wrong; match: packet type")
 X(HEADER_IF_TYPE, "header-if-type", 7,
@@ -59,6 +61,16 @@ X(BOOT_TLV_LENGTH, "boot-tlv-length", 200,
   "the length of the TLV of type match is arg")
 X(BOOT_TLV_TYPE, "boot-tlv-type", 0x42,
   "the type of the TLV of type match is arg")
+X(BOOT_TLV_VALUE, "boot-tlv-value", 0,
+  "the value of the TLV of type match is arg, little-endian")
+X(BOOT_TLV_SIZE, "boot-tlv-size", 3,
+  "the TLV of type match has arg (0 to 32) bytes, all lengths right")
+X(BOOT_TLV_MISSING, "boot-tlv-missing", 0,
+  "the TLV of type match is left out")
+X(BOOT_TLV_DUPLICATED, "boot-tlv-duplicated", 0,
+  "the TLV of type match is there twice")
+X(BOOT_SPONTANEOUS, "boot-spontaneous", 0,
+  "a boot event comes now although the firmware goes on")
 X(BOOT_TOTAL, "boot-total", 255, "the length of all TLVs is arg")
 X(BOOT_RANDOM, "boot-random", 0, "the TLVs are random bytes")
 X(COMMAND_SILENT, "command-silent", 0,
@@ -73,6 +85,8 @@ X(RESPONSE_STATUS, "response-status", 1,
   "the answer has status arg; match: code")
 X(RESPONSE_LENGTH, "response-length", 0xffff,
   "the length field of the answer is arg; match: code")
+X(RESPONSE_INNER_LENGTH, "response-inner-length", 0xffff,
+  "the length of the 802.11 frame in a MGMT_TX answer is arg")
 X(RESPONSE_SHORT, "response-short", 8,
   "the answer has only arg bytes; match: code")
 X(RESPONSE_SEQUENCE, "response-sequence", 0,
@@ -112,3 +126,19 @@ X(RADIO_DELAY, "radio-delay", 100000000,
   "a received data frame is arg ns late")
 X(RADIO_MGMT_LOST, "radio-mgmt-lost", 0,
   "a received management frame is lost; match: subtype")
+X(RADIO_GONE, "radio-gone", 0,
+  "nobody hears this radio and it hears nobody until disarmed")
+X(RADIO_BEACON_LOST, "radio-beacon-lost", 0,
+  "the connected station hears no beacon for a second")
+X(RADIO_DEAUTH, "radio-deauth", 7,
+  "the access point sends the connected station away with reason arg; "
+  "count: every 10 ms until so many were sent")
+X(RADIO_CHANNEL_SWITCH, "radio-channel-switch", 11,
+  "the access point of the connected station announces channel arg and "
+  "moves there")
+X(RADIO_CHANNEL_JUMP, "radio-channel-jump", 11,
+  "the access point of the connected station moves to channel arg without "
+  "a word")
+X(TX_STATUS_LOST, "mgmt-tx-status-lost", 0,
+  "what became of a transmitted management frame is never known: G1 does "
+  "not answer, G2 restarts after 5 s")

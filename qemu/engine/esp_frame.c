@@ -2,6 +2,8 @@
 /*
  * Hosted frames: header, checksum, validation (protocol.md 2)
  */
+#include <stdio.h>
+
 #include "esp_private.h"
 
 /* Sum of all bytes with the checksum field taken as zero: 2.3 */
@@ -99,6 +101,50 @@ uint8_t *esp_frame_new(struct esp_engine *e, uint16_t *slot, uint8_t if_type,
     put16(f->data + 4, (uint16_t)len);
     put16(f->data + 6, (uint16_t)offset);
     return f->data + offset;
+}
+
+bool esp_engine_inject(struct esp_engine *e, uint8_t if_type,
+                       uint8_t packet_type, const uint8_t *payload,
+                       size_t len, char *err, size_t errlen)
+{
+    unsigned prio = if_type == IF_HCI ? PRIO_MID :
+                    packet_type == PKT_DATA ? PRIO_LOW : PRIO_HIGH;
+    uint16_t slot;
+    uint8_t *p;
+
+    if (e->p.state != ESP_STATE_RUNNING) {
+        snprintf(err, errlen, "the firmware does not run: its state is %s",
+                 esp_state_name(e->p.state));
+        return false;
+    }
+    if (if_type > 0x0f || len < 1 || len > PAYLOAD_MAX) {
+        snprintf(err, errlen, "an interface is 0 to 15, a payload has 1 to "
+                 "%d bytes", PAYLOAD_MAX);
+        return false;
+    }
+    if (!esp_producer_room(e, prio, 1)) {
+        snprintf(err, errlen, "the firmware's queue is full for now");
+        return false;
+    }
+    esp_enter(e);
+    p = esp_frame_new(e, &slot, if_type, packet_type, HDR_LEN, len);
+    if (p) {
+        memcpy(p, payload, len);
+        esp_count(e, CNT_INJECTED);
+        if (packet_type == PKT_RESPONSE && len >= 6) {
+            esp_history_add(e, HIST_RESPONSE, p[0], if_type, p[1], len,
+                            get16(p + 4));
+            esp_trace(e, ESP_TRACE_RESPONSE, p[0], p[1], len);
+        } else if (packet_type == PKT_EVENT && len >= 2) {
+            esp_history_add(e, HIST_EVENT, p[0], if_type, p[1], len, 0);
+            esp_trace(e, ESP_TRACE_EVENT, p[0], p[1], len);
+        }
+        esp_frame_send(e, slot, prio);
+    } else {
+        snprintf(err, errlen, "there is no memory for a frame now");
+    }
+    esp_leave(e);
+    return p;
 }
 
 bool esp_producer_room(const struct esp_engine *e, unsigned prio,

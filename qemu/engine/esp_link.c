@@ -210,6 +210,38 @@ void esp_link_glitch(struct esp_engine *e)
     }
 }
 
+static bool queue_boot_event(struct esp_engine *e, const uint8_t *frame,
+                             size_t len)
+{
+    struct queue *q = &e->s.tx_queue[PRIO_HIGH];
+    uint16_t slot;
+
+    if (q->count >= e->cfg.tx_queue) {
+        return false;
+    }
+    slot = esp_frame_alloc(e);
+    if (slot == NO_FRAME) {
+        return false;
+    }
+    e->frame[slot].kind = KIND_HOSTED;
+    e->frame[slot].if_type = IF_INTERNAL;
+    e->frame[slot].len = (uint16_t)len;
+    memcpy(e->frame[slot].data, frame, len);
+    esp_queue_push(q, slot);
+    return true;
+}
+
+void esp_link_boot_again(struct esp_engine *e)
+{
+    uint8_t frame[ESP_TRANSACTION_SIZE];
+    size_t len = esp_boot_event(e, frame);
+
+    if (queue_boot_event(e, frame, len)) {
+        esp_history_add(e, HIST_BOOT, 1, IF_INTERNAL, 0, len - HDR_LEN, 0);
+        raise_data_ready(e);
+    }
+}
+
 void esp_link_boot(struct esp_engine *e)
 {
     struct volatile_state *s = &e->s;
@@ -221,14 +253,9 @@ void esp_link_boot(struct esp_engine *e)
     esp_trace(e, ESP_TRACE_BOOT, e->p.counter[CNT_BOOTS], 0, 0);
     esp_set_state(e, ESP_STATE_RUNNING);
     len = esp_boot_event(e, frame);
-    esp_fault_boot_event(e, frame, len);
+    len = esp_fault_boot_event(e, frame, len);
     if (esp_fault(e, FAULT_BOOT_TWICE, 0, NULL)) {
-        uint16_t slot = esp_frame_alloc(e);
-
-        e->frame[slot].if_type = IF_INTERNAL;
-        e->frame[slot].len = (uint16_t)len;
-        memcpy(e->frame[slot].data, frame, len);
-        esp_queue_push(&s->tx_queue[PRIO_HIGH], slot);
+        queue_boot_event(e, frame, len);
     }
     esp_history_add(e, HIST_BOOT, 1, IF_INTERNAL, 0, len - HDR_LEN, 0);
     raise_data_ready(e);

@@ -69,6 +69,7 @@ enum {
 #define WLAN_CAP_ESS            0x0001
 #define WLAN_CAP_PRIVACY        0x0010
 #define REASON_LEAVING          3
+#define REASON_INACTIVE         4
 #define REASON_BEACON_TIMEOUT   200
 #define REASON_AUTH_EXPIRED     2
 #define REASON_ASSOC_EXPIRED    4
@@ -110,7 +111,8 @@ struct frame {
     uint8_t if_type;
     uint8_t channel;
     int8_t rssi;
-    uint8_t arg;                /* KIND_DISCONNECT: type, KIND_ETHERNET: - */
+    /* DISCONNECT: type, MGMT: protected, TX_STATUS: acknowledged */
+    uint8_t arg;
     uint16_t seq;
     uint8_t data[ESP_TRANSACTION_SIZE];
 };
@@ -144,6 +146,9 @@ enum timer_id {
     TIMER_GLITCH,
     TIMER_LATE_RESPONSE,
     TIMER_HCI,
+    TIMER_CHANNEL_SWITCH,
+    TIMER_INACTIVE,
+    TIMER_RADIO_FAULT,
     TIMER_COUNT
 };
 
@@ -192,8 +197,10 @@ struct key {
 struct peer {
     bool used;
     bool authorised;
+    bool mfp;                   /* management frames are protected */
     uint8_t mac[6];
     uint16_t aid;
+    int64_t last_heard;
     struct key key;
 };
 
@@ -255,6 +262,7 @@ struct station {
     uint16_t assoc_seq;
     uint16_t connect_seq;
     int64_t last_beacon;
+    uint8_t next_channel;       /* announced by the access point */
     uint8_t auth_len;
     uint8_t auth_data[IE_MAX];
     uint8_t ie_len;
@@ -353,12 +361,22 @@ struct volatile_state {
     uint32_t ota_bytes;
 };
 
+/* How well another end of the air is heard, both ways. */
+struct path {
+    bool has_signal;            /* else: what the other end says */
+    int8_t signal_dbm;
+    uint32_t loss_ppm;
+};
+
 /* The rest of what is saved. */
 struct persistent_state {
     uint8_t state;              /* enum esp_state */
     bool line[ESP_LINE_COUNT];
     bool wanted[ESP_LINE_COUNT];    /* without stuck lines */
     struct fault fault[FAULT_COUNT];
+    struct path ap_path[ESP_AIR_MAX_APS];       /* by place on the air */
+    struct path radio_path[ESP_AIR_MAX_RADIOS];
+    uint8_t scripted[32];       /* a bit for each command code */
     uint64_t random;
     uint64_t counter[CNT_COUNT];
     uint64_t history_number;
@@ -407,7 +425,9 @@ struct esp_ap {
     void *opaque;
     struct esp_air *air;
     bool enabled;
-    uint64_t counter[16];
+    uint8_t next_channel;       /* 0: no switch is announced */
+    int64_t switch_at;
+    uint64_t counter[17];
 };
 
 struct esp_air {
@@ -519,6 +539,8 @@ void esp_queue_push(struct queue *q, uint16_t slot);
 void esp_queue_push_front(struct queue *q, uint16_t slot);
 uint16_t esp_queue_pop(struct queue *q);
 uint16_t esp_queue_peek(const struct queue *q);
+/* Takes out the frame that is @i behind the first. */
+uint16_t esp_queue_remove(struct queue *q, unsigned i);
 /* By due time, behind equal ones. */
 void esp_queue_insert(struct esp_engine *e, struct queue *q, uint16_t slot);
 
@@ -550,9 +572,13 @@ void esp_frame_send(struct esp_engine *e, uint16_t slot, unsigned prio);
 bool esp_producer_room(const struct esp_engine *e, unsigned prio,
                        unsigned frames);
 size_t esp_boot_event(struct esp_engine *e, uint8_t *frame);
+/* Header lengths and checksum of a boot event with @tlvs bytes of TLVs. */
+size_t esp_boot_finish(struct esp_engine *e, uint8_t *frame, size_t tlvs);
 
 /* esp_link.c */
 void esp_link_boot(struct esp_engine *e);
+/* A boot event out of the blue; the firmware goes on. */
+void esp_link_boot_again(struct esp_engine *e);
 void esp_link_rearm(struct esp_engine *e);
 void esp_link_handshake_late(struct esp_engine *e);
 void esp_link_data_ready_late(struct esp_engine *e);
@@ -590,6 +616,7 @@ void esp_radio_scan_step(struct esp_engine *e);
 void esp_radio_connect_timeout(struct esp_engine *e);
 void esp_radio_beacon_check(struct esp_engine *e);
 void esp_radio_wifi_start(struct esp_engine *e);
+void esp_radio_channel_switch(struct esp_engine *e);
 void esp_radio_start_scan(struct esp_engine *e, bool for_auth,
                           uint8_t channel);
 void esp_radio_stop_scan(struct esp_engine *e);
@@ -601,15 +628,27 @@ bool esp_radio_disconnect(struct esp_engine *e, uint16_t reason, bool tell,
 /* Data from the host; returns how long the air is busy with it, ns. */
 int64_t esp_radio_transmit(struct esp_engine *e, uint8_t if_type,
                            bool eapol, const uint8_t *eth, size_t len);
-/* Something arrives. False: the inbox is full (counted). */
+/*
+ * Something arrives; @secured: encrypted with keys that both ends have.
+ * False: the inbox is full (counted).
+ */
 bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
                             const uint8_t *frame, size_t len,
-                            uint8_t channel, int8_t rssi, int64_t due);
+                            uint8_t channel, int8_t rssi, int64_t due,
+                            bool secured);
 bool esp_radio_receive_data(struct esp_engine *e, uint8_t if_type,
                             const uint8_t *eth, size_t len, unsigned limit);
-/* A frame of ours has left, or not: the host hears of it in order. */
+/* What became of a frame that was sent: the host hears of it in order. */
+enum tx_result {
+    TX_FAILED,
+    TX_ACKED,
+    TX_UNKNOWN,                 /* the library does not tell; a timer does */
+    TX_NEVER,                   /* ... and no timer looks after it */
+};
+
+/* @asked: by the host; else a frame of the chip's own (FQ-5). */
 bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame, size_t len,
-                       bool acked, uint16_t seq);
+                       enum tx_result result, uint16_t seq, bool asked);
 bool esp_is_eapol(const uint8_t *eth, size_t len);
 bool esp_radio_wants_data(const struct esp_engine *e, const uint8_t *bssid);
 int64_t esp_radio_airtime(const struct esp_engine *e, size_t len);
@@ -626,10 +665,20 @@ void esp_softap_tx_done(struct esp_engine *e, const struct frame *f);
 bool esp_softap_keys_match(struct esp_engine *ap, struct esp_engine *sta,
                            const struct peer *peer, bool to_group,
                            bool eapol);
+/*
+ * Would a management frame between soft-AP @ap and station @sta go
+ * encrypted with keys that both have? @to_group: to all stations.
+ */
+bool esp_softap_protects(struct esp_engine *ap, struct esp_engine *sta,
+                         bool to_group);
+/* Has this station keys for protected management frames? */
+bool esp_station_protected(const struct esp_engine *e);
+void esp_softap_inactive(struct esp_engine *e);
 bool esp_softap_disconnect(struct esp_engine *e, const uint8_t *mac);
 void esp_softap_set_ie(struct esp_engine *e, const struct command *c);
 void esp_softap_config(struct esp_engine *e, const struct command *c);
 void esp_softap_mgmt_tx(struct esp_engine *e, const struct command *c);
+void esp_softap_mgmt_tx_short(struct esp_engine *e, const struct command *c);
 void esp_softap_station(struct esp_engine *e, const struct command *c);
 /* Wi-Fi in a mode, and stopped; used by commands of both roles. */
 void esp_wifi_start(struct esp_engine *e, uint8_t mode);
@@ -655,6 +704,13 @@ void esp_air_ap_data(struct esp_engine *e, const struct esp_engine *from,
 /* Is the access point there? Fills in its signal. */
 bool esp_air_find(struct esp_engine *e, const uint8_t *bssid,
                   uint8_t channel, int8_t *rssi);
+/* Does a beacon of it arrive within the time of @beacons? */
+bool esp_air_hears(struct esp_engine *e, const uint8_t *bssid,
+                   uint8_t channel, unsigned beacons, int8_t *rssi);
+/* Does the soft-AP @e still hear the station with this address? */
+bool esp_air_hears_station(struct esp_engine *e, const uint8_t *mac);
+/* The built-in access point @e is joined to moves. False: there is none. */
+bool esp_air_move_ap(struct esp_engine *e, uint8_t channel, bool announced);
 
 /* esp_fault.c */
 /* Does it fire for this subject (code, type) now? Fills in its argument. */
@@ -664,10 +720,14 @@ bool esp_fault(struct esp_engine *e, unsigned index, uint32_t subject,
 bool esp_fault_line(const struct esp_engine *e, enum esp_line line,
                     bool level);
 bool esp_fault_countdown(struct esp_engine *e, uint64_t *arg);
+/* Armed, and in force until disarmed? */
+bool esp_fault_in_force(const struct esp_engine *e, unsigned index);
 void esp_fault_timer(struct esp_engine *e);
+void esp_fault_radio_timer(struct esp_engine *e);
 void esp_fault_arm_failed(struct esp_engine *e);
 void esp_fault_frame(struct esp_engine *e);
-void esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len);
+/* Changes a boot event as armed; its new length. */
+size_t esp_fault_boot_event(struct esp_engine *e, uint8_t *frame, size_t len);
 /* Send an answer or event, with what is armed for it. */
 void esp_fault_response(struct esp_engine *e, uint16_t slot);
 void esp_fault_late_response(struct esp_engine *e);

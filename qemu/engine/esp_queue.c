@@ -58,6 +58,17 @@ uint16_t esp_queue_peek(const struct queue *q)
     return q->count ? q->slot[q->head] : NO_FRAME;
 }
 
+uint16_t esp_queue_remove(struct queue *q, unsigned i)
+{
+    uint16_t slot = q->slot[(q->head + i) % QUEUE_MAX];
+
+    for (q->count--; i < q->count; i++) {
+        q->slot[(q->head + i) % QUEUE_MAX] =
+            q->slot[(q->head + i + 1) % QUEUE_MAX];
+    }
+    return slot;
+}
+
 void esp_queue_insert(struct esp_engine *e, struct queue *q, uint16_t slot)
 {
     unsigned i = q->count++;

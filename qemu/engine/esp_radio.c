@@ -9,6 +9,7 @@
 #define HOST_TIMEOUT            (5 * SEC)
 #define BEACON_CHECK            (1 * SEC)
 #define BEACON_LOSS             (6 * SEC)
+#define BEACONS_A_CHECK         9
 /* Other tasks report a little after the one that answers [E] */
 #define EVENT_DELAY             (500 * US)
 #define PEER_DELAY              (200 * US)
@@ -74,7 +75,8 @@ static bool inbox_add(struct esp_engine *e, const struct frame *meta,
 
 bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
                             const uint8_t *frame, size_t len,
-                            uint8_t channel, int8_t rssi, int64_t due)
+                            uint8_t channel, int8_t rssi, int64_t due,
+                            bool secured)
 {
     struct frame meta = {
         .due = due ? due : esp_now(e) + PEER_DELAY +
@@ -83,6 +85,7 @@ bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
         .if_type = if_type,
         .channel = channel,
         .rssi = rssi,
+        .arg = secured,
     };
 
     if (esp_fault(e, FAULT_RADIO_MGMT_LOST, frame[0] >> 4, NULL)) {
@@ -91,13 +94,21 @@ bool esp_radio_receive_mgmt(struct esp_engine *e, uint8_t if_type,
     return inbox_add(e, &meta, frame, len);
 }
 
+/* How long G2 waits for the library: protocol-g2.md 6.2 */
+#define TX_STATUS_TIMEOUT       (5 * SEC)
+#define A_LONG_TIME             (INT64_C(1) << 59)
+
 bool esp_radio_tx_done(struct esp_engine *e, const uint8_t *frame,
-                       size_t len, bool acked, uint16_t seq)
+                       size_t len, enum tx_result result, uint16_t seq,
+                       bool asked)
 {
     struct frame meta = {
-        .due = esp_now(e) + PEER_DELAY + esp_radio_airtime(e, len),
+        .due = esp_now(e) + (result == TX_NEVER ? A_LONG_TIME :
+               result == TX_UNKNOWN ? TX_STATUS_TIMEOUT :
+               PEER_DELAY + esp_radio_airtime(e, len)),
         .kind = KIND_TX_STATUS,
-        .arg = acked,
+        .arg = (uint8_t)result,
+        .if_type = asked ? IF_AP : IF_STA,
         .seq = seq,
     };
 
@@ -216,8 +227,10 @@ static void clear_station(struct esp_engine *e)
     if (!esp_quirk(e, 12)) {
         sta->associating = false;
     }
+    sta->next_channel = 0;
     esp_cancel(e, TIMER_CONNECT);
     esp_cancel(e, TIMER_BEACON);
+    esp_cancel(e, TIMER_CHANNEL_SWITCH);
 }
 
 static void mgmt_header(const struct esp_engine *e, uint8_t *frame,
@@ -322,7 +335,9 @@ void esp_radio_beacon_check(struct esp_engine *e)
     struct station *sta = &e->s.sta;
     int64_t now = esp_now(e);
 
-    if (esp_air_find(e, sta->bssid, sta->channel, &sta->rssi)) {
+    if (!esp_fault(e, FAULT_RADIO_BEACON_LOST, 0, NULL) &&
+        esp_air_hears(e, sta->bssid, sta->channel, BEACONS_A_CHECK,
+                      &sta->rssi)) {
         sta->last_beacon = now;
     } else if (now - sta->last_beacon >= BEACON_LOSS) {
         esp_count(e, CNT_BEACON_TIMEOUTS);
@@ -330,6 +345,19 @@ void esp_radio_beacon_check(struct esp_engine *e)
         return;
     }
     esp_schedule(e, TIMER_BEACON, now + BEACON_CHECK);
+}
+
+/* The access point moves now: the station follows if it can. */
+void esp_radio_channel_switch(struct esp_engine *e)
+{
+    struct station *sta = &e->s.sta;
+
+    if (sta->phase == PHASE_JOINED && sta->next_channel &&
+        esp_chip_has_channel(e->cfg.chip, sta->next_channel)) {
+        sta->channel = sta->next_channel;
+        esp_count(e, CNT_CHANNEL_SWITCHES);
+    }
+    sta->next_channel = 0;
 }
 
 void esp_radio_wifi_start(struct esp_engine *e)
@@ -437,11 +465,40 @@ static void rx_assoc(struct esp_engine *e, const struct frame *f)
     }
 }
 
+#define CATEGORY_SA_QUERY       8
+
+/* The library answers an SA query by itself. */
+static void rx_action(struct esp_engine *e, const struct frame *f)
+{
+    uint8_t answer[WLAN_HDR + 4];
+
+    if (f->len < sizeof(answer) || !from_peer(e, f) ||
+        e->s.sta.phase != PHASE_JOINED ||
+        f->data[WLAN_HDR] != CATEGORY_SA_QUERY || f->data[WLAN_HDR + 1]) {
+        esp_count(e, CNT_RADIO_DROP_FILTER);
+        return;
+    }
+    mgmt_header(e, answer, WLAN_ACTION);
+    memcpy(answer + WLAN_HDR, f->data + WLAN_HDR, 4);
+    answer[WLAN_HDR + 1] = 1;
+    send_mgmt(e, answer, sizeof(answer));
+}
+
+static bool robust(unsigned subtype)
+{
+    return subtype == WLAN_DEAUTH || subtype == WLAN_DISASSOC ||
+           subtype == WLAN_ACTION;
+}
+
 static void rx_mgmt(struct esp_engine *e, const struct frame *f)
 {
     unsigned subtype = f->data[0] >> 4;
 
     esp_count(e, CNT_RADIO_RX_MGMT);
+    if (robust(subtype) && !f->arg && esp_station_protected(e)) {
+        esp_count(e, CNT_RADIO_DROP_UNPROTECTED);
+        return;
+    }
     switch (subtype) {
     case WLAN_BEACON:
     case WLAN_PROBE_RESP:
@@ -460,6 +517,9 @@ static void rx_mgmt(struct esp_engine *e, const struct frame *f)
             esp_radio_disconnect(e, get16(f->data + WLAN_HDR), false, 0, 0);
         }
         break;
+    case WLAN_ACTION:
+        rx_action(e, f);
+        break;
     default:
         esp_count(e, CNT_RADIO_DROP_FILTER);
         break;
@@ -469,12 +529,22 @@ static void rx_mgmt(struct esp_engine *e, const struct frame *f)
 /* Probe requests never get here: the soft-AP answers them itself. */
 static void rx_ap_mgmt(struct esp_engine *e, const struct frame *f)
 {
+    struct peer *peer = esp_softap_peer(e, f->data + 10);
+
     esp_count(e, CNT_RADIO_RX_MGMT);
-    if (esp_softap_running(e)) {
-        esp_event_ap_mgmt(e, f);
-    } else {
+    if (!esp_softap_running(e)) {
         esp_count(e, CNT_RADIO_DROP_FILTER);
+        return;
     }
+    if (peer && peer->mfp && peer->key.algorithm &&
+        robust(f->data[0] >> 4) && !f->arg) {
+        esp_count(e, CNT_RADIO_DROP_UNPROTECTED);
+        return;
+    }
+    if (peer) {
+        peer->last_heard = esp_now(e);
+    }
+    esp_event_ap_mgmt(e, f);
 }
 
 void esp_radio_mgmt(struct esp_engine *e)
@@ -576,7 +646,8 @@ void esp_radio_data(struct esp_engine *e)
         esp_count(e, CNT_RADIO_RX_DATA);
         if (ap ? !esp_softap_running(e) : sta->phase != PHASE_JOINED) {
             esp_count(e, CNT_RADIO_DROP_LINK);
-        } else if (!ap && !eapol && !sta->connected) {
+        } else if (!ap && (eapol ? !mac_equal(f->data + 6, sta->bssid) :
+                           !sta->connected)) {
             esp_count(e, CNT_RADIO_DROP_FILTER);
         } else {
             pass_up(e, f, eapol);

@@ -9,7 +9,7 @@
 
 #define MAGIC                   UINT32_C(0x45505345)
 #define AP_MAGIC                UINT32_C(0x41505345)
-#define VERSION                 1
+#define VERSION                 2
 
 struct walk {
     uint8_t *out;
@@ -223,6 +223,7 @@ static void visit_key(struct walk *w, struct key *k)
 {
     V(k->algorithm);
     V(k->index);
+    limit(w, k->index, AP_GROUP_KEYS - 1, "no such key");
     V(k->len);
     limit(w, k->len, sizeof(k->material), "a key is too long");
     BYTES(k->mac);
@@ -251,6 +252,7 @@ static void visit_station(struct walk *w, struct station *sta)
     V(sta->assoc_seq);
     V(sta->connect_seq);
     visit_time(w, &sta->last_beacon);
+    V(sta->next_channel);
     V(sta->auth_len);
     BYTES(sta->auth_data);
     V(sta->ie_len);
@@ -285,8 +287,10 @@ static void visit_soft_ap(struct walk *w, struct soft_ap *ap)
 
         V(peer->used);
         V(peer->authorised);
+        V(peer->mfp);
         BYTES(peer->mac);
         V(peer->aid);
+        visit_time(w, &peer->last_heard);
         visit_key(w, &peer->key);
     }
     V(ap->group_index);
@@ -385,6 +389,13 @@ static void visit_firmware(struct walk *w, struct volatile_state *s)
     V(s->ota_bytes);
 }
 
+static void visit_path(struct walk *w, struct path *path)
+{
+    V(path->has_signal);
+    V(path->signal_dbm);
+    V(path->loss_ppm);
+}
+
 static void visit_persistent(struct walk *w, struct persistent_state *p)
 {
     uint16_t counters = CNT_COUNT;
@@ -409,6 +420,13 @@ static void visit_persistent(struct walk *w, struct persistent_state *p)
         limit(w, f->arg, TIME_MAX, "a fault's argument is too large");
         V(f->fired);
     }
+    for (unsigned i = 0; i < ESP_AIR_MAX_APS; i++) {
+        visit_path(w, &p->ap_path[i]);
+    }
+    for (unsigned i = 0; i < ESP_AIR_MAX_RADIOS; i++) {
+        visit_path(w, &p->radio_path[i]);
+    }
+    BYTES(p->scripted);
     V(p->random);
     V(counters);
     limit(w, counters != CNT_COUNT, 0, "saved by another version");
@@ -502,6 +520,10 @@ static void visit_ap(struct walk *w, struct esp_ap *ap)
           "not a saved access point");
     V(ap->enabled);
     V(ap->cfg.signal_dbm);
+    V(ap->cfg.channel);
+    limit(w, !ap->cfg.channel, 0, "no such channel");
+    V(ap->next_channel);
+    visit_time(w, &ap->switch_at);
     for (unsigned i = 0; i < sizeof(ap->counter) / sizeof(ap->counter[0]);
          i++) {
         V(ap->counter[i]);

@@ -9,7 +9,10 @@
 enum { IE_BEACON, IE_PROBE, IE_ASSOC, IE_RSN, IE_HEAD, IE_TAIL };
 
 #define MARK                    0xa5
-#define STA_FLAG_AUTHORISED     2
+#define STA_FLAG_AUTHORISED     (1u << 1)
+#define STA_FLAG_MFP            (1u << 4)
+#define KEY_TKIP                2
+#define KEY_IGTK                7
 #define OP_ADD                  0
 #define OP_CHANGE               1
 
@@ -39,12 +42,20 @@ void esp_softap_stop(struct esp_engine *e)
     ap->group_index = 0;
     memset(ap->peer, 0, sizeof(ap->peer));
     memset(ap->group, 0, sizeof(ap->group));
-    /* Frames on their way are reported as not acknowledged. */
+    esp_cancel(e, TIMER_INACTIVE);
+    /* Frames on their way are reported as not acknowledged, now. */
     for (unsigned i = 0; i < q->count; i++) {
         struct frame *f = &e->frame[q->slot[(q->head + i) % QUEUE_MAX]];
 
-        if (f->kind == KIND_TX_STATUS) {
-            f->arg = 0;
+        if (f->kind == KIND_TX_STATUS && f->arg >= TX_UNKNOWN) {
+            uint16_t slot = esp_queue_remove(q, i);
+
+            f->due = esp_now(e);
+            f->arg = TX_FAILED;
+            esp_queue_insert(e, q, slot);
+            esp_schedule(e, TIMER_MGMT, f->due);
+        } else if (f->kind == KIND_TX_STATUS) {
+            f->arg = TX_FAILED;
         }
     }
 }
@@ -121,11 +132,19 @@ size_t esp_softap_beacon(const struct esp_engine *e, uint8_t *frame,
 
 static bool same_key(const struct key *a, const struct key *b)
 {
-    /* TKIP: the Michael keys behind the first 16 bytes are mirrored. */
-    size_t len = a->algorithm == 2 ? 16 : a->len;
+    const uint8_t *one = a->material;
+    const uint8_t *other = b->material;
 
-    return a->algorithm && a->algorithm == b->algorithm &&
-           a->len == b->len && !memcmp(a->material, b->material, len);
+    if (!a->algorithm || a->algorithm != b->algorithm || a->len != b->len) {
+        return false;
+    }
+    if (a->algorithm == KEY_TKIP) {
+        /* One end's Michael key to send is the other's to receive. */
+        return a->len == 32 && !memcmp(one, other, 16) &&
+               !memcmp(one + 16, other + 24, 8) &&
+               !memcmp(one + 24, other + 16, 8);
+    }
+    return !memcmp(one, other, a->len);
 }
 
 static const struct key *station_key(const struct esp_engine *sta,
@@ -136,11 +155,45 @@ static const struct key *station_key(const struct esp_engine *sta,
     for (unsigned i = 0; i < KEY_SLOTS; i++) {
         const struct key *k = &sta->s.sta.key[i];
 
-        if (k->algorithm && k->algorithm != 7 && k->index == index) {
+        if (k->algorithm && k->algorithm != KEY_IGTK && k->index == index) {
             return k;
         }
     }
     return &none;
+}
+
+bool esp_station_protected(const struct esp_engine *e)
+{
+    for (unsigned i = 0; i < KEY_SLOTS; i++) {
+        if (e->s.sta.key[i].algorithm == KEY_IGTK) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool same_igtk(const struct soft_ap *ap, const struct station *sta)
+{
+    for (unsigned i = 0; i < KEY_SLOTS; i++) {
+        const struct key *k = &sta->key[i];
+
+        if (k->algorithm == KEY_IGTK && same_key(&ap->group[k->index], k)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool esp_softap_protects(struct esp_engine *ap, struct esp_engine *sta,
+                         bool to_group)
+{
+    const struct peer *peer = esp_softap_peer(ap, sta->s.device_mac);
+
+    if (!peer) {
+        return false;
+    }
+    return to_group ? same_igtk(&ap->s.ap, &sta->s.sta) :
+           same_key(&peer->key, station_key(sta, 0));
 }
 
 bool esp_softap_keys_match(struct esp_engine *ap, struct esp_engine *sta,
@@ -189,7 +242,7 @@ bool esp_softap_add_key(struct esp_engine *e, const struct command *c)
         k = &peer->key;
     } else {
         k = &ap->group[index];
-        if (algorithm != 7) {
+        if (algorithm != KEY_IGTK) {
             ap->group_index = index;
         }
     }
@@ -255,6 +308,53 @@ void esp_softap_config(struct esp_engine *e, const struct command *c)
     esp_answer(e, c, STATUS_OK);
 }
 
+#define INACTIVE_DEFAULT        300     /* s, of the library */
+#define INACTIVE_CHECK          (1 * SEC)
+
+static void send_away(struct esp_engine *e, struct peer *peer)
+{
+    uint8_t frame[WLAN_HDR + 2] = { WLAN_DEAUTH << 4 };
+    bool acked;
+
+    memcpy(frame + 4, peer->mac, 6);
+    memcpy(frame + 10, e->s.device_mac, 6);
+    memcpy(frame + 16, e->s.device_mac, 6);
+    put16(frame + WLAN_HDR, REASON_INACTIVE);
+    esp_count(e, CNT_STATIONS_INACTIVE);
+    acked = esp_air_mgmt(e, e->s.ap.channel, frame, sizeof(frame));
+    if (esp_quirk(e, 5)) {
+        esp_radio_tx_done(e, frame, sizeof(frame),
+                          acked ? TX_ACKED : TX_FAILED, 0, false);
+    }
+    memset(peer, 0, sizeof(*peer));
+}
+
+/*
+ * Stations keep themselves alive with frames that their hosts never see;
+ * one that is not heard any more is sent away.
+ */
+void esp_softap_inactive(struct esp_engine *e)
+{
+    struct soft_ap *ap = &e->s.ap;
+    int64_t now = esp_now(e);
+    int64_t limit = (ap->inactivity ? ap->inactivity : INACTIVE_DEFAULT) *
+                    SEC;
+
+    for (unsigned i = 0; i < AP_PEERS; i++) {
+        struct peer *peer = &ap->peer[i];
+
+        if (!peer->used) {
+            continue;
+        }
+        if (esp_air_hears_station(e, peer->mac)) {
+            peer->last_heard = now;
+        } else if (now - peer->last_heard >= limit) {
+            send_away(e, peer);
+        }
+    }
+    esp_schedule(e, TIMER_INACTIVE, now + INACTIVE_CHECK);
+}
+
 bool esp_softap_disconnect(struct esp_engine *e, const uint8_t *mac)
 {
     struct peer *peer = esp_softap_peer(e, mac);
@@ -269,7 +369,8 @@ bool esp_softap_disconnect(struct esp_engine *e, const uint8_t *mac)
     return mac_is_zero(mac);
 }
 
-static bool add_peer(struct esp_engine *e, const uint8_t *mac, uint16_t aid)
+static bool add_peer(struct esp_engine *e, const uint8_t *mac, uint16_t aid,
+                     uint32_t flags)
 {
     struct peer *peer = esp_softap_peer(e, mac);
 
@@ -285,6 +386,11 @@ static bool add_peer(struct esp_engine *e, const uint8_t *mac, uint16_t aid)
     peer->used = true;
     memcpy(peer->mac, mac, 6);
     peer->aid = aid;
+    peer->mfp = flags & STA_FLAG_MFP;
+    peer->last_heard = esp_now(e);
+    if (e->s.due[TIMER_INACTIVE] == NEVER) {
+        esp_schedule(e, TIMER_INACTIVE, peer->last_heard + INACTIVE_CHECK);
+    }
     return true;
 }
 
@@ -295,6 +401,9 @@ static bool change_peer(struct esp_engine *e, const uint8_t *mac,
 
     if (!peer) {
         return false;
+    }
+    if (set & STA_FLAG_MFP) {
+        peer->mfp = true;
     }
     if (set & STA_FLAG_AUTHORISED) {
         peer->authorised = true;
@@ -315,7 +424,7 @@ void esp_softap_station(struct esp_engine *e, const struct command *c)
         return;
     }
     if (op == OP_ADD) {
-        ok = add_peer(e, c->p + 8, get16(c->p + 32));
+        ok = add_peer(e, c->p + 8, get16(c->p + 32), get32(c->p + 20));
     } else {
         ok = change_peer(e, c->p + 8, get32(c->p + 16), get32(c->p + 20));
     }
@@ -362,19 +471,25 @@ static void tx_respond(struct esp_engine *e, uint8_t if_type, uint8_t status,
     esp_fault_response(e, slot);
 }
 
+/* Time for the last event to reach the host [E] */
+#define RESTART_DELAY           (50 * MS)
+
 void esp_softap_tx_done(struct esp_engine *e, const struct frame *f)
 {
     struct soft_ap *ap = &e->s.ap;
 
-    if (esp_is_g2(e)) {
+    if (esp_is_g2(e) && f->if_type == IF_AP) {
         ap->tx_pending = false;
         if (ap->tx_marked) {
             esp_event_tx_status(e, f, ap->tx_id);
+            if (f->arg == TX_UNKNOWN) {
+                esp_schedule(e, TIMER_RESTART, esp_now(e) + RESTART_DELAY);
+            }
             return;
         }
     }
-    tx_respond(e, IF_AP, f->arg ? STATUS_OK : STATUS_FAIL, f->seq, false,
-               f->data, f->len);
+    tx_respond(e, IF_AP, f->arg == TX_ACKED ? STATUS_OK : STATUS_FAIL,
+               f->seq, false, f->data, f->len);
 }
 
 static void mgmt_tx_g1(struct esp_engine *e, const struct command *c)
@@ -400,10 +515,17 @@ static void mgmt_tx_g1(struct esp_engine *e, const struct command *c)
             return;
         }
     }
-    if (!esp_radio_tx_done(e, frame, len, acked, 0)) {
+    if (esp_fault(e, FAULT_TX_STATUS_LOST, 0, NULL)) {
+        return;
+    }
+    if (!esp_radio_tx_done(e, frame, len, acked ? TX_ACKED : TX_FAILED, 0,
+                           true)) {
         tx_respond(e, IF_AP, STATUS_FAIL, 0, false, NULL, 0);
     }
 }
+
+/* As far as the firmware looks into an unmarked one: 6.3 */
+#define FRAME_MIN               10
 
 static void mgmt_tx_g2(struct esp_engine *e, const struct command *c)
 {
@@ -412,11 +534,13 @@ static void mgmt_tx_g2(struct esp_engine *e, const struct command *c)
     const uint8_t *frame = c->p + head;
     size_t len = get32(c->p + (marked ? 24 : 16));
     struct soft_ap *ap = &e->s.ap;
+    enum tx_result result;
     bool at_once;
     bool acked;
 
     if (c->req.if_type != IF_AP || !esp_softap_running(e) ||
-        len < WLAN_HDR || len > c->len || head + len > c->len) {
+        len < (marked ? WLAN_HDR : FRAME_MIN) || len > c->len ||
+        head + len > c->len) {
         tx_respond(e, IF_AP, STATUS_INVALID, c->req.seq, marked, NULL, 0);
         return;
     }
@@ -436,7 +560,11 @@ static void mgmt_tx_g2(struct esp_engine *e, const struct command *c)
         tx_respond(e, IF_AP, STATUS_OK, c->req.seq, false, NULL, 0);
         return;
     }
-    if (!esp_radio_tx_done(e, frame, len, acked, c->req.seq)) {
+    result = acked ? TX_ACKED : TX_FAILED;
+    if (!at_once && esp_fault(e, FAULT_TX_STATUS_LOST, 0, NULL)) {
+        result = marked ? TX_UNKNOWN : TX_NEVER;
+    }
+    if (!esp_radio_tx_done(e, frame, len, result, c->req.seq, true)) {
         tx_respond(e, IF_AP, STATUS_BUSY, c->req.seq, marked, NULL, 0);
         return;
     }
@@ -444,6 +572,13 @@ static void mgmt_tx_g2(struct esp_engine *e, const struct command *c)
     if (marked) {
         tx_respond(e, IF_AP, STATUS_OK, c->req.seq, true, NULL, 0);
     }
+}
+
+/* @c is too short to look into: its answer has the structure's size. */
+void esp_softap_mgmt_tx_short(struct esp_engine *e, const struct command *c)
+{
+    tx_respond(e, esp_is_g2(e) ? IF_AP : IF_STA, STATUS_INVALID, c->req.seq,
+               c->p[6] == MARK, NULL, 0);
 }
 
 void esp_softap_mgmt_tx(struct esp_engine *e, const struct command *c)

@@ -10,7 +10,7 @@
 static const struct test *const suites[] = {
     frame_tests, link_tests, command_tests, station_tests, g2_tests,
     softap_tests, fault_tests, quirk_tests,
-    hci_tests,
+    hci_tests, air_tests,
     state_tests,
 };
 

@@ -46,6 +46,7 @@ void tap_hex(const char *what, const uint8_t *data, size_t len);
         } \
     } while (0)
 
+extern const struct test air_tests[];
 extern const struct test frame_tests[];
 extern const struct test link_tests[];
 extern const struct test command_tests[];

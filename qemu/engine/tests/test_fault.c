@@ -234,6 +234,21 @@ static void frames(void)
     CHECK(ask(h, rx));
     CHECK(!memcmp(rx, good, 12) && memcmp(rx, good, 38));
     CHECK(!sum_good(rx));
+    /* Nothing but what follows it is another. */
+    {
+        struct esp_config cfg = *esp_engine_config(h->engine);
+        char err[128];
+
+        cfg.quirks &= ~ESP_QUIRK(4);
+        CHECK(esp_engine_configure(h->engine, &cfg, err, sizeof(err)));
+        CHECK(ask(h, rx) && !rx[100] && !rx[1599]);
+        arm(h, "frame-tail", ANY, DEFAULT);
+        CHECK(ask(h, rx) && !memcmp(rx, good, 38) && sum_good(rx));
+        for (unsigned i = 38; i < FRAME; i++) {
+            bits += rx[i] != 0;
+        }
+        CHECK(bits > 1000);
+    }
     arm(h, "frame-duplicated", ANY, DEFAULT);
     CHECK(ask(h, rx));
     CHECK_INT(host_receive(h, rx, SEC), 38);
@@ -257,6 +272,7 @@ static void frames(void)
     fired(h, "frame-truncated", 1);
     fired(h, "frame-checksum", 1);
     fired(h, "frame-corrupt", 1);
+    fired(h, "frame-tail", 1);
     fired(h, "frame-duplicated", 1);
     fired(h, "frame-lost", 1);
     fired(h, "frame-reordered", 1);
@@ -346,6 +362,44 @@ static void boot_events(void)
     reset(h);
     CHECK(host_boot(h) && memcmp(rx + 20, h->rsp + 20, 23));
     CHECK(sum_good(h->rsp));
+    /* What a strict host looks at: protocol-g2.md 12 */
+    arm(h, "boot-tlv-value", 0, 0x81);
+    reset(h);
+    CHECK(host_boot(h) && h->rsp[26] == 0 && h->rsp[28] == 0x81);
+    arm(h, "boot-tlv-size", 2, 3);
+    reset(h);
+    CHECK(host_boot(h) && h->rsp[23] == 2 && h->rsp[24] == 3);
+    CHECK(h->rsp[25] == 30 && h->rsp[28] == 0 && h->rsp[16] == 25);
+    CHECK(get16(h->rsp + 4) == 33 && sum_good(h->rsp));
+    arm(h, "boot-tlv-missing", 2, DEFAULT);
+    reset(h);
+    CHECK(host_boot(h) && h->rsp[23] == 0 && h->rsp[16] == 20);
+    CHECK(sum_good(h->rsp));
+    arm(h, "boot-tlv-duplicated", 3, DEFAULT);
+    reset(h);
+    CHECK(host_boot(h) && h->rsp[20] == 3 && h->rsp[23] == 3);
+    CHECK(h->rsp[26] == 2 && h->rsp[16] == 26 && sum_good(h->rsp));
+    /* As long as it gets, and a little longer */
+    for (unsigned i = 0; i < 4; i++) {
+        arm_n(h, "boot-tlv-size", 0, ANY, 32);
+        arm_n(h, "boot-tlv-duplicated", 0, ANY, DEFAULT);
+    }
+    reset(h);
+    CHECK(host_boot(h) && h->rsp[16] == 7 * 34);
+    disarm(h, "boot-tlv-size");
+    disarm(h, "boot-tlv-duplicated");
+    reset(h);
+    CHECK(host_boot(h));
+    CHECK(host_ok(h, 0, 1, NULL, 0));
+    /* A boot event in the middle of work, and the work goes on */
+    arm(h, "boot-spontaneous", ANY, DEFAULT);
+    CHECK(host_boot(h));
+    CHECK(host_ok(h, 0, 3, NULL, 0));
+    fired(h, "boot-tlv-value", 1);
+    fired(h, "boot-tlv-size", 5);
+    fired(h, "boot-tlv-missing", 1);
+    fired(h, "boot-tlv-duplicated", 5);
+    fired(h, "boot-spontaneous", 1);
     fired(h, "boot-missing", 1);
     fired(h, "boot-late", 1);
     fired(h, "boot-twice", 1);
@@ -562,6 +616,138 @@ static void radio(void)
     world_free(&w);
 }
 
+static bool make_ap(struct host *h)
+{
+    uint8_t config[45] = { 'a', [32] = 1, [33] = 6, [40] = 100 };
+
+    if (!host_ok(h, 0, 22, "\x03\0\0\0", 4) ||
+        !host_ok(h, 1, 24, config, sizeof(config))) {
+        return false;
+    }
+    world_run(h->world, 5 * MS);
+    return true;
+}
+
+/* A frame to nobody, marked in G2 */
+static void mgmt_tx(struct host *h, bool g2)
+{
+    uint8_t request[64] = { 25, [4] = 77, [6] = g2 ? 0xa5 : 0 };
+    unsigned head = g2 ? 28 : 20;
+
+    request[16] = g2 ? 1 : 24;
+    request[24] = g2 ? 24 : 0;
+    request[head] = 0xc0;
+    memset(request + head + 4, 2, 6);
+    host_send(h, 1, 1, request, head + 24);
+}
+
+static void access_point(void)
+{
+    struct world w;
+    struct host *h = start(&w, ESP_GENERATION_G1);
+    const uint8_t *p;
+    size_t len;
+
+    REQUIRE(make_ap(h));
+    arm(h, "response-inner-length", ANY, DEFAULT);
+    mgmt_tx(h, false);
+    CHECK_INT(host_receive(h, h->rsp, SEC), 12 + 20 + 24);
+    CHECK(h->rsp[12] == 25 && get16(h->rsp + 28) == 0xffff);
+    arm(h, "mgmt-tx-status-lost", ANY, DEFAULT);
+    mgmt_tx(h, false);
+    CHECK_INT(host_receive(h, h->rsp, 20 * SEC), 0);
+    fired(h, "response-inner-length", 1);
+    fired(h, "mgmt-tx-status-lost", 1);
+    world_free(&w);
+
+    h = start(&w, ESP_GENERATION_G2);
+    REQUIRE(make_ap(h));
+    arm(h, "event-inner-length", 7, 0x12345678);
+    mgmt_tx(h, true);
+    p = host_event(h, 7, SEC, &len);
+    CHECK(p && get16(p + 12) == 0x5678 && get16(p + 14) == 0x1234);
+    /* Not acknowledged after 5 s, and then the firmware restarts: 6.2 */
+    arm(h, "mgmt-tx-status-lost", ANY, DEFAULT);
+    mgmt_tx(h, true);
+    CHECK(host_event(h, 7, 4 * SEC, &len) == NULL);
+    p = host_event(h, 7, 2 * SEC, &len);
+    CHECK(p && p[16] == 0);
+    CHECK(host_boot(h));
+    CHECK_INT(host_counter(h, "restarts"), 1);
+    h->event_count = 0;
+    /* Unmarked: a stop of Wi-Fi answers, nothing else does: 6.3 */
+    CHECK(host_ok(h, 0, 1, NULL, 0));
+    REQUIRE(make_ap(h));
+    arm(h, "mgmt-tx-status-lost", ANY, DEFAULT);
+    {
+        uint8_t request[64] = { [8] = 24, [16] = 2 };
+
+        CHECK(!host_command(h, 1, 25, request, 36));
+        world_run(&w, 20 * SEC);
+        host_send(h, 1, 1, (const uint8_t[16]) { 22, [8] = 1 }, 16);
+        CHECK_INT(host_receive(h, h->rsp, SEC), 12 + 22);
+        CHECK_INT(host_receive(h, h->rsp, SEC), 12 + 28 + 24);
+        CHECK(h->rsp[12] == 25 && h->rsp[13] == 1);
+    }
+    world_free(&w);
+}
+
+static void radio_environment(void)
+{
+    struct world w;
+    struct host *h = start(&w, ESP_GENERATION_G1);
+    const uint8_t *p;
+    int8_t rssi;
+    size_t len;
+
+    CHECK(host_join(h, w.ap[0]));
+    /* A storm: again and again, as soon as it is connected */
+    arm_n(h, "radio-deauth", 3, ANY, 6);
+    for (unsigned i = 0; i < 3; i++) {
+        p = host_event(h, 3, SEC, &len);
+        CHECK(p && p[43] == 6);
+        CHECK(host_join(h, w.ap[0]));
+    }
+    fired(h, "radio-deauth", 3);
+    /* Announced: the station goes along, and the host hears nothing. */
+    h->event_count = 0;
+    arm(h, "radio-channel-switch", ANY, 11);
+    CHECK(host_event(h, 3, 2 * SEC, &len) == NULL);
+    CHECK_INT(esp_ap_channel(w.ap[0], w.now), 11);
+    CHECK_INT(host_counter(h, "channel-switches"), 1);
+    CHECK(host_ok(h, 0, 27, "\0\0\0", 4));
+    rssi = (int8_t)h->rsp[8];
+    CHECK_INT(rssi, -42);
+    CHECK(host_event(h, 3, 20 * SEC, &len) == NULL);
+    fired(h, "radio-channel-switch", 1);
+    /* Not announced: beacon timeout */
+    arm(h, "radio-channel-jump", ANY, 3);
+    p = host_event(h, 3, 10 * SEC, &len);
+    CHECK(p && p[43] == 200);
+    CHECK_INT(esp_ap_channel(w.ap[0], w.now), 3);
+    fired(h, "radio-channel-jump", 1);
+    /* A few beacons more or less do not matter, many do. */
+    CHECK(host_join(h, w.ap[0]));
+    arm_n(h, "radio-beacon-lost", 3, ANY, DEFAULT);
+    CHECK(host_event(h, 3, 20 * SEC, &len) == NULL);
+    fired(h, "radio-beacon-lost", 3);
+    arm_n(h, "radio-beacon-lost", 0, ANY, DEFAULT);
+    p = host_event(h, 3, 10 * SEC, &len);
+    CHECK(p && p[43] == 200);
+    disarm(h, "radio-beacon-lost");
+    /* Gone: nothing in a scan, no data, and back again */
+    CHECK(host_join(h, w.ap[0]));
+    arm(h, "radio-gone", ANY, DEFAULT);
+    p = host_event(h, 3, 10 * SEC, &len);
+    CHECK(p && p[43] == 200);
+    CHECK(!host_join(h, w.ap[0]));
+    CHECK(host_counter(h, "radio-drop-path") > 6);
+    disarm(h, "radio-gone");
+    CHECK(host_join(h, w.ap[0]));
+    fired(h, "radio-gone", 1);
+    world_free(&w);
+}
+
 static void arming(void)
 {
     struct esp_fault_arming how = { 3, 0, ANY, DEFAULT };
@@ -629,6 +815,8 @@ const struct test fault_tests[] = {
     { "fault: events", events },
     { "fault: chip", chip },
     { "fault: radio", radio },
+    { "fault: radio environment", radio_environment },
+    { "fault: access point", access_point },
     { "fault: arming and probability", arming },
     { "fault: every fault has been seen", complete },
     { 0 }

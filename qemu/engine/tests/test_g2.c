@@ -33,7 +33,8 @@ static void expect(struct host *h, uint8_t if_type, uint8_t code,
         return;
     }
     if (h->rsp_code != code || h->rsp_status != status ||
-        get16(h->rsp + 2) != data || h->rsp_len != 20 + data ||
+        get16(h->rsp + 2) != data ||
+        h->rsp_len != (code == 25 ? 28 : 20) + data ||
         h->rsp_seq != h->seq) {
         tap_fail(__FILE__, __LINE__,
                  "code %u: answer %u status %u data %u len %zu seq %u, "

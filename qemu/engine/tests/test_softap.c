@@ -457,6 +457,145 @@ static void sae(void)
     sae_of(ESP_GENERATION_G2);
 }
 
+static bool add_full_key(struct host *h, uint8_t if_type, uint8_t algorithm,
+                         uint8_t index, const uint8_t *mac,
+                         const uint8_t *material, uint8_t len)
+{
+    uint8_t key[68] = { algorithm, 0, 0, 0, index };
+
+    memcpy(key + 8, material, len);
+    key[40] = len;
+    if (mac) {
+        memcpy(key + 44, mac, 6);
+    }
+    return host_ok(h, if_type, 8, key, sizeof(key));
+}
+
+/* TKIP's two Michael keys have changed places at the other end. */
+static void tkip(void)
+{
+    uint8_t one[32];
+    uint8_t other[32];
+    struct pair p;
+
+    for (unsigned i = 0; i < 32; i++) {
+        one[i] = (uint8_t)(i + 1);
+    }
+    memcpy(other, one, 16);
+    memcpy(other + 16, one + 24, 8);
+    memcpy(other + 24, one + 16, 8);
+    REQUIRE(start(&p, ESP_GENERATION_G1, true));
+    REQUIRE(authenticate(&p));
+    REQUIRE(associate(&p));
+    p.ap->event_count = 0;
+    p.sta->event_count = 0;
+    CHECK(add_full_key(p.ap, 1, 2, 0, p.mac, one, 32));
+    CHECK(add_full_key(p.sta, 0, 2, 0, p.bssid, other, 32));
+    CHECK(add_full_key(p.ap, 1, 2, 1, NULL, one, 32));
+    CHECK(add_full_key(p.sta, 0, 2, 1, NULL, other, 32));
+    CHECK(ap_station(&p, 1, 2));
+    CHECK(passes(&p, true, p.bssid, 0x0800));
+    CHECK(passes(&p, false, p.mac, 0x0800));
+    CHECK(passes(&p, false, everyone, 0x0806));
+    CHECK(add_full_key(p.sta, 0, 2, 0, p.bssid, one, 32));
+    CHECK(!passes(&p, true, p.bssid, 0x0800));
+    world_free(&p.w);
+}
+
+static bool gone(struct pair *p)
+{
+    return host_event(p->sta, 3, 50 * MS, NULL) != NULL;
+}
+
+static void send_all_away(struct pair *p)
+{
+    uint8_t request[64] = { 25, [4] = 99, [6] = p->g2 ? 0xa5 : 0 };
+    uint8_t *frame = request + (p->g2 ? 28 : 20);
+    size_t n = wlan_frame(p, frame, 12, everyone, "\x03", 2);
+
+    request[16] = p->g2 ? 9 : (uint8_t)n;
+    request[24] = p->g2 ? (uint8_t)n : request[24];
+    host_send(p->ap, 1, 1, request, (size_t)(frame - request) + n);
+    world_run(&p->w, 10 * MS);
+}
+
+/* Protected management frames: what is not encrypted is not believed. */
+static void pmf_of(enum esp_generation generation)
+{
+    static const uint8_t pairwise[16] = { 1 };
+    static const uint8_t group[16] = { 2 };
+    static const uint8_t igtk[16] = { 3 };
+    static const uint8_t wrong[16] = { 4 };
+    const uint8_t *f;
+    struct pair p;
+
+    REQUIRE(start(&p, generation, true));
+    REQUIRE(authenticate(&p));
+    REQUIRE(associate(&p));
+    CHECK(ap_station(&p, 1, 1 << 4));
+    CHECK(add_full_key(p.ap, 1, 3, 0, p.mac, pairwise, 16));
+    CHECK(add_full_key(p.ap, 1, 3, 1, NULL, group, 16));
+    CHECK(add_full_key(p.ap, 1, 7, 4, NULL, igtk, 16));
+    CHECK(add_full_key(p.sta, 0, 3, 0, p.bssid, pairwise, 16));
+    CHECK(add_full_key(p.sta, 0, 3, 1, NULL, group, 16));
+    CHECK(add_full_key(p.sta, 0, 7, 4, NULL, wrong, 16));
+    CHECK(ap_station(&p, 1, 2));
+    p.ap->event_count = 0;
+    /* The library answers an SA query; its host never sees it. */
+    CHECK(mgmt_tx(&p, 13, "\x08\0\x12\x34", 4));
+    f = expect_ap_mgmt(&p, 13);
+    CHECK(f && !memcmp(f + 24, "\x08\1\x12\x34", 4));
+    /* To all, with another integrity key: not believed */
+    send_all_away(&p);
+    CHECK(!gone(&p));
+    CHECK_INT(host_counter(p.sta, "radio-drop-unprotected"), 1);
+    CHECK(add_full_key(p.sta, 0, 7, 4, NULL, igtk, 16));
+    send_all_away(&p);
+    CHECK(gone(&p));
+    world_free(&p.w);
+
+    /* The station has lost its keys: its goodbye is not believed either. */
+    REQUIRE(start(&p, generation, true));
+    REQUIRE(authenticate(&p));
+    REQUIRE(associate(&p));
+    CHECK(ap_station(&p, 1, 1 << 4 | 2));
+    CHECK(add_full_key(p.ap, 1, 3, 0, p.mac, pairwise, 16));
+    p.ap->event_count = 0;
+    CHECK(host_ok(p.sta, 0, 6, "\x03\0\0\0\0\0\0", 8));
+    CHECK(host_event(p.ap, 6, 50 * MS, NULL) == NULL);
+    CHECK_INT(host_counter(p.ap, "radio-drop-unprotected"), 1);
+    world_free(&p.w);
+}
+
+static void pmf(void)
+{
+    pmf_of(ESP_GENERATION_G1);
+    pmf_of(ESP_GENERATION_G2);
+}
+
+/* A station that vanished is sent away after its time, not before. */
+static void inactivity(void)
+{
+    struct pair p;
+
+    REQUIRE(start(&p, ESP_GENERATION_G1, false));
+    REQUIRE(sta_auth(&p, 0, NULL, 0));
+    REQUIRE(ap_station(&p, 0, 0));
+    p.ap->event_count = 0;
+    world_run(&p.w, 290 * SEC);
+    CHECK_INT(host_counter(p.ap, "stations-inactive"), 0);
+    world_run(&p.w, 15 * SEC);
+    CHECK_INT(host_counter(p.ap, "stations-inactive"), 1);
+    world_free(&p.w);
+    /* One that is silent, but there, stays. */
+    REQUIRE(start(&p, ESP_GENERATION_G1, false));
+    REQUIRE(authenticate(&p));
+    REQUIRE(associate(&p));
+    world_run(&p.w, 1000 * SEC);
+    CHECK_INT(host_counter(p.ap, "stations-inactive"), 0);
+    world_free(&p.w);
+}
+
 static void open_network(void)
 {
     struct pair p;
@@ -606,6 +745,9 @@ const struct test softap_tests[] = {
     { "softap: beacons and probe responses", beacons },
     { "softap: WPA2 between two radios", wpa2 },
     { "softap: SAE between two radios", sae },
+    { "softap: TKIP between two radios", tkip },
+    { "softap: protected management frames", pmf },
+    { "softap: a station that vanishes", inactivity },
     { "softap: open network", open_network },
     { "softap: MGMT_TX", mgmt_tx_refused },
     { "softap: refused requests", ap_refusals },

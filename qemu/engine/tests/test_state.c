@@ -211,7 +211,7 @@ static void reload_always(void)
 {
     static const struct test *const suites[] = {
         command_tests, station_tests, g2_tests, softap_tests, fault_tests,
-        quirk_tests, hci_tests,
+        quirk_tests, hci_tests, air_tests,
     };
 
     world_reloads = true;

@@ -422,6 +422,10 @@ static void data(void)
         continue;
     }
     make_eth(frame, mac, gateway, 0x888e, 113);
+    /* From the access point only: 9.2 */
+    esp_ap_receive(ap, frame, 113);
+    CHECK_INT(host_receive(h, h->rsp, 20 * MS), 0);
+    memcpy(frame + 6, esp_ap_get_config(ap)->bssid, 6);
     esp_ap_receive(ap, frame, 113);
     {
         uint8_t rx[FRAME];

@@ -55,7 +55,18 @@ static void op_frame(void *opaque, enum esp_direction dir,
     h->last_len[dir] = len;
 }
 
+static void op_scripted(void *opaque, uint8_t if_type,
+                        const uint8_t *payload, size_t len)
+{
+    struct host *h = opaque;
+
+    h->broken |= if_type > 15;
+    memcpy(h->scripted, payload, len);
+    h->scripted_len = len;
+}
+
 static const struct esp_ops ops = {
+    .scripted = op_scripted,
     .trace = op_trace,
     .frame = op_frame,
     .now = op_now,

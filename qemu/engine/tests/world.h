@@ -48,6 +48,9 @@ struct host {
     uint8_t last[ESP_DIRECTION_COUNT][FRAME];
     size_t last_len[ESP_DIRECTION_COUNT];
     unsigned traces[ESP_TRACE_COUNT];
+    /* What esp_ops.scripted was handed last */
+    uint8_t scripted[FRAME];
+    size_t scripted_len;
     /* How the last command went */
     uint8_t rsp[FRAME];
     size_t rsp_len;
