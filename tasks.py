@@ -13,7 +13,7 @@ from invoke.tasks import task
 
 CONTENTS = {
     "See it work": ("demo", "boot"),
-    "Test": ("test", "lint", "matrix"),
+    "Test": ("test", "lint", "matrix", "fuzz"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
     "Real boards": ("wiring", "overlays", "package", "flash-esp"),
@@ -247,6 +247,19 @@ def kconfig(
     from harness import configurations
 
     configurations.run(kernel or None, explain=explain, diff=diff, menuconfig=menuconfig)
+
+
+@task(
+    help={
+        "minutes": "for how long",
+        "minimise": "keep the smallest set of inputs in the repository",
+    }
+)
+def fuzz(c: Context, minutes: float = 10.0, minimise: bool = False) -> None:
+    """Run the co-processor's engine under libFuzzer, with sanitizers."""
+    from harness import fuzz as run
+
+    run.report(minutes, minimise)
 
 
 @task

@@ -3,18 +3,38 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from harness.errors import HarnessError
+from harness.scripting import Handler, Scripts
+
+EVENT = "ESP_HOSTED"
+PERIPHERALS = "/machine/peripheral"
+# Longer than anything the model does by itself: a boot that is late, an answer after the driver's patience.
+WAIT_SECONDS = 20.0
+
+
+class EventSource(Protocol):
+    """Events of the monitor, in order."""
+
+    def next(self, timeout: float) -> dict[str, Any] | None:
+        """The next event; None after `timeout` seconds without one."""
 
 
 class Properties(Protocol):
     """What is needed of a monitor."""
+
+    def listen(self, name: str) -> AbstractContextManager[EventSource]:
+        """Collect the events of this name."""
 
     def qom_get(self, path: str, name: str) -> Any:
         """A property of a device."""
@@ -42,7 +62,7 @@ class _Device:
     def __init__(self, monitor: Properties, name: str) -> None:
         self._monitor = monitor
         self.name = name
-        self.path = f"/machine/peripheral/{name}"
+        self.path = f"{PERIPHERALS}/{name}"
 
     def get(self, name: str) -> Any:
         """Any property, by QEMU's name."""
@@ -78,6 +98,63 @@ class Recordings:
     def properties(self) -> dict[str, str]:
         """The properties of the device that start them."""
         return {"pcapng": str(self.pcapng), "vcd": str(self.vcd), "trace-json": str(self.trace)}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something the co-processor has done; which members there are depends on `what`."""
+
+    what: str
+    """One of those that the property `events` takes: boot, state, line, command, event, fault, ..."""
+    time: int
+    """Virtual time in nanoseconds."""
+    name: str | None = None
+    """Of the command, event, line, fault, state or reason."""
+    code: int | None = None
+    status: int | None = None
+    """Of an answer or event; the level of a line."""
+    length: int | None = None
+    sequence: int | None = None
+    data: bytes | None = None
+    """Of a frame, header first."""
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Step:
+        """The data of the monitor's event."""
+        plain = {name: data.get(name) for name in ("name", "code", "status", "length", "sequence")}
+        content = bytes.fromhex(data["data"]) if "data" in data else None
+        return cls(str(data["what"]), int(data["time"]), data=content, **plain)
+
+
+class Watch:
+    """The steps of a co-processor since `Coprocessor.watch`."""
+
+    def __init__(self, source: EventSource, device: str) -> None:
+        self._source = source
+        self._device = device
+
+    def wait(self, what: str, timeout: float = WAIT_SECONDS, **expected: object) -> Step:
+        """The next step of this kind whose members are as given; what comes before it is passed over.
+
+        HarnessError: none within `timeout` seconds of the host's time.
+        """
+        deadline = time.monotonic() + timeout
+        passed: list[str] = []
+        while (left := deadline - time.monotonic()) > 0:
+            event = self._source.next(left)
+            if event is None:
+                break
+            if event["data"]["device"] != self._device or event["data"]["what"] == "script":
+                continue
+            step = Step.parse(event["data"])
+            if step.what == what and all(getattr(step, name) == value for name, value in expected.items()):
+                return step
+            passed.append(f"{step.what} {step.name or ''}".strip())
+        wanted = " ".join([what, *(f"{name}={value}" for name, value in expected.items())])
+        raise HarnessError(
+            f"{self._device}: waited {timeout:g} s in vain for {wanted}",
+            hint="these came instead: " + (", ".join(passed[-10:]) or "none"),
+        )
 
 
 @dataclass(frozen=True)
@@ -167,6 +244,133 @@ class Coprocessor(_Device):
     ...     wlan.scan()
     >>> assert fault.fired == 1
     """
+
+    def __init__(self, monitor: Properties, name: str, scripts: Callable[[], Scripts] | None = None) -> None:
+        """`scripts` connects what answers commands in the firmware's place, when it is asked for."""
+        super().__init__(monitor, name)
+        self._scripts = scripts
+
+    # The air
+
+    def ap(
+        self,
+        ssid: str,
+        *,
+        channel: int = 6,
+        rssi: int = -42,
+        hidden: bool = False,
+        beacon_interval: int = 100,
+    ) -> TemporaryAccessPoint:
+        """A new open access point in the air, without a network behind it; `rssi` in dBm.
+
+        It stays until it is removed, or until the end of `with`:
+
+        >>> with esp.ap("name", channel=11, rssi=-55):
+        ...     assert "name" in {one.ssid for one in wlan.scan()}
+        """
+        taken = self._monitor.qom_properties(PERIPHERALS)
+        stem = re.sub(r"[^a-z0-9]+", "-", ssid.lower()).strip("-") or "network"
+        name = next(new for number in itertools.count(1) if (new := f"ap-{stem}-{number}") not in taken)
+        self.set(
+            "add-access-point",
+            {
+                "id": name,
+                "ssid": ssid,
+                "channel": channel,
+                "signal": rssi,
+                "hidden": hidden,
+                "beacon-interval": beacon_interval,
+            },
+        )
+        return TemporaryAccessPoint(self._monitor, name, self)
+
+    @contextmanager
+    def hearing(self, other: str | _Device, *, rssi: int | None = None, loss: float = 0.0) -> Iterator[None]:
+        """Another way to an access point or co-processor inside `with`: signal in dBm, share of lost frames.
+
+        >>> with esp.hearing("ap0", rssi=-85, loss=0.1): ...
+        """
+        name = other if isinstance(other, str) else other.name
+        before = self.get("paths").get(name, {})
+        path = {"loss-ppm": round(loss * 1_000_000)}
+        if rssi is not None:
+            path["signal"] = rssi
+        self.set("paths", {name: path})
+        try:
+            yield
+        finally:
+            self.set("paths", {name: before})
+
+    # Events
+
+    @contextmanager
+    def watch(self, *what: str) -> Iterator[Watch]:
+        """Collect steps of these kinds from now on: what happens before it is waited for is not missed.
+
+        >>> with esp.watch("command", "event") as steps:
+        ...     wlan.scan()
+        ...     steps.wait("command", name="SCAN")
+        ...     steps.wait("event", name="SCAN", status=0)
+        """
+        before = str(self.get("events"))
+        with self._monitor.listen(EVENT) as source:
+            self.set("events", ",".join(sorted({*what, *filter(None, before.split(","))})))
+            try:
+                yield Watch(source, self.name)
+            finally:
+                self.set("events", before)
+
+    def wait(self, what: str, timeout: float = WAIT_SECONDS, **expected: object) -> Step:
+        """The next step of this kind from now on, for example `esp.wait("state", name="running")`.
+
+        HarnessError: none within `timeout` seconds. Where the step may come before the call: `watch`.
+        """
+        with self.watch(what) as steps:
+            return steps.wait(what, timeout, **expected)
+
+    # Firmware
+
+    @contextmanager
+    def crashed_firmware(self, reason: int = 12) -> Iterator[None]:
+        """Inside `with` the firmware is down, whatever the host does; behind it, it has booted again.
+
+        `reason` is the reset reason in the boot event: 12 a crash, 15 a brown-out.
+        """
+        with self.fault("boot-missing", count=0):
+            with self.watch("state") as steps:
+                self.faults.arm("crash", arg=reason)
+                steps.wait("state", name="booting")
+            yield
+        with self.watch("state") as steps:
+            # Whatever state the host's resets have left it in.
+            self.faults.arm("crash", arg=reason)
+            steps.wait("state", name="running")
+
+    @contextmanager
+    def script(self, handlers: Mapping[int, Handler]) -> Iterator[None]:
+        """Answer these commands in Python instead of by the firmware, as long as `with` lasts.
+
+        A handler gets the `Request` and returns the frames that the firmware sends. It runs in a thread of
+        its own. HarnessError at the end of `with` if one of them failed.
+
+        >>> with esp.script({27: lambda request: [request.answer(bytes([256 - 77]))]}):   # STA_RSSI
+        ...     assert wlan.link().signal == -77
+        """
+        if self._scripts is None:
+            raise HarnessError(
+                f"{self.path}: nothing is connected that could run a script",
+                hint="use the co-processor of a running machine: Machine.coprocessor",
+            )
+        with self._scripts().running(self.path, self.name, str(self.get("generation")) == "g2", handlers):
+            self.set("scripted", ",".join(str(code) for code in sorted(handlers)))
+            try:
+                yield
+            finally:
+                self.set("scripted", "")
+
+    def inject(self, *frames: str) -> None:
+        """Have the firmware send frames: str(Frame), built by harness.scripting."""
+        self.set("inject", ",".join(frames))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -266,6 +470,26 @@ class AccessPoint(_Device):
     def ssid(self) -> str:
         """The name it announces."""
         return str(self.get("ssid"))
+
+
+class TemporaryAccessPoint(AccessPoint):
+    """An access point that a test has made."""
+
+    def __init__(self, monitor: Properties, name: str, owner: Coprocessor) -> None:
+        super().__init__(monitor, name)
+        self._owner = owner
+
+    def remove(self) -> None:
+        """Its stations notice by lost beacons."""
+        self._owner.set("remove-access-point", self.name)
+
+    def __enter__(self) -> TemporaryAccessPoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.remove()
 
 
 def difference(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:

@@ -99,6 +99,8 @@ _LINT = (
 # emulator needs is in qemu/qemu.toml.
 _QEMU = (*_ARCHIVE, Dependency("patch", "applies patches", command="patch"), _MODULE[-1])
 
+_FUZZ = (Dependency("clang", "compiles the fuzz target (libFuzzer)", command="clang"),)
+
 _TOOLCHAIN = (
     *_ARCHIVE,
     Dependency("bubblewrap", "runs compilers of other suites in a root of their own", command="bwrap"),
@@ -131,6 +133,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "test": _TEST,
     "lint": _LINT,
     "package": _PACKAGE,
+    "fuzz": _FUZZ,
 }
 
 _lock = threading.Lock()

@@ -18,8 +18,10 @@ from types import TracebackType
 
 from harness import namespaces, process
 from harness.boards import Board, Wiring
+from harness.coprocessor import Coprocessor as RunningCoprocessor
 from harness.errors import HarnessError
 from harness.qmp import Monitor, MonitorError
+from harness.scripting import Scripts
 
 # A developer's own build of the emulator, instead of the one `./inv qemu` makes.
 OVERRIDE = "ESP_HOSTED_QEMU"
@@ -296,6 +298,8 @@ class Machine:
         self._write_script()
         self.console, console_end = socket.socketpair()
         ours, monitor_end = socket.socketpair()
+        self._second, second_end = socket.socketpair()
+        self._scripts: Scripts | None = None
         for end in (self.console, console_end):
             for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
                 end.setsockopt(socket.SOL_SOCKET, option, CONSOLE_BUFFER)
@@ -311,7 +315,7 @@ class Machine:
                     "-serial",
                     "chardev:console",
                 ),
-                ("-chardev", f"socket,id=qmp,fd={monitor_end.fileno()}", "-mon", "chardev=qmp,mode=control"),
+                (*_control("qmp", monitor_end), *_control("scripts", second_end)),
                 run_dir,
             ),
         ]
@@ -321,20 +325,23 @@ class Machine:
                     command,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    pass_fds=(console_end.fileno(), monitor_end.fileno()),
+                    pass_fds=(console_end.fileno(), monitor_end.fileno(), second_end.fileno()),
                 )
         except BaseException:
             self.console.close()
+            self._second.close()
             ours.close()
             raise
         finally:
             console_end.close()
             monitor_end.close()
+            second_end.close()
         try:
             self.monitor = Monitor(ours)
         except MonitorError as error:
             status = process.stop(self._process, grace=1.0)
             self.console.close()
+            self._second.close()
             raise HarnessError(
                 f"QEMU did not start (exit status {status}):\n{self.log_tail()}",
                 hint=f"run it by hand: {self.run_dir / 'cmdline.sh'}",
@@ -343,6 +350,7 @@ class Machine:
         except BaseException:
             process.stop(self._process, grace=1.0)
             self.console.close()
+            self._second.close()
             raise
         atexit.register(self.stop)
 
@@ -363,6 +371,16 @@ class Machine:
     def pid(self) -> int:
         """QEMU's process id."""
         return self._process.pid
+
+    def coprocessor(self, name: str) -> RunningCoprocessor:
+        """One of its co-processors, by id."""
+        return RunningCoprocessor(self.monitor, name, self._connect_scripts)
+
+    def _connect_scripts(self) -> Scripts:
+        """Handlers of firmware commands have a monitor of their own; it is connected when first asked for."""
+        if self._scripts is None:
+            self._scripts = Scripts(self._second)
+        return self._scripts
 
     def running(self) -> bool:
         """True while the QEMU process lives."""
@@ -391,6 +409,9 @@ class Machine:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(EXIT_SECONDS)
         process.stop(self._process)
+        if self._scripts is not None:
+            self._scripts.close()
+        self._second.close()
         self.monitor.close()
         self.console.close()
 
@@ -401,6 +422,11 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _control(name: str, end: socket.socket) -> tuple[str, ...]:
+    """A QMP monitor on a socket that QEMU inherits."""
+    return ("-chardev", f"socket,id={name},fd={end.fileno()}", "-mon", f"chardev={name},mode=control")
 
 
 def _pairs(words: Sequence[str]) -> list[list[str]]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-from qemu.qmp import ExecuteError, QMPClient, QMPError
+from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 
 from harness.errors import HarnessError
 
@@ -18,6 +19,18 @@ TIMEOUT = 20.0
 
 class MonitorError(HarnessError):
     """QEMU refused a monitor command, or does not answer any more."""
+
+
+class Listener:
+    """Events of one name, in order, none of them lost."""
+
+    def __init__(self, monitor: Monitor, listener: EventListener) -> None:
+        self._monitor = monitor
+        self._listener = listener
+
+    def next(self, timeout: float) -> dict[str, Any] | None:
+        """The next event, waited for; None: it did not come within `timeout` seconds."""
+        return self._monitor.await_event(self._listener, timeout)
 
 
 class Monitor:
@@ -78,6 +91,31 @@ class Monitor:
             raise MonitorError(f"QEMU did not report {name} within {timeout:g} s") from None
         except (QMPError, OSError, EOFError) as error:
             raise MonitorError(f"QEMU ended before the event {name}") from error
+
+    @contextlib.contextmanager
+    def listen(self, name: str) -> Iterator[Listener]:
+        """Collect the events of this name from now on, until the `with` ends."""
+        listener = EventListener(name)
+        self._client.register_listener(listener)
+        try:
+            yield Listener(self, listener)
+        finally:
+            self._client.remove_listener(listener)
+
+    def await_event(self, listener: EventListener, timeout: float) -> dict[str, Any] | None:
+        """The next event of a listener; None: it did not come within `timeout` seconds."""
+
+        async def bounded() -> dict[str, Any]:
+            return dict(await asyncio.wait_for(listener.get(), timeout))
+
+        if self._closed:
+            raise MonitorError("QEMU was ended before the event")
+        try:
+            return self._runner.run(bounded())
+        except TimeoutError:
+            return None
+        except (QMPError, OSError, EOFError) as error:
+            raise MonitorError("QEMU ended before the event") from error
 
     def qom_get(self, path: str, name: str) -> Any:
         """A property of a device."""

@@ -34,6 +34,8 @@ struct EspHostedState {
     bool seed_set;
     /* Faults asked for before there was an engine to arm them in. */
     EspHostedFaults *faults;
+    /* Steps that QMP clients are told of. */
+    uint32_t notify;
     /* Recordings asked for before there was anything to record. */
     char *record_path[ESP_HOSTED_RECORD_COUNT];
     char *spi;
@@ -97,6 +99,9 @@ static void esp_hosted_trace(void *opaque, enum esp_trace id,
     if (s->record) {
         esp_hosted_record_trace(s->record, id, a, b, c);
     }
+    if (s->notify) {
+        esp_hosted_notify_trace(s->name, s->notify, id, a, b, c);
+    }
     switch (id) {
     case ESP_TRACE_RESET:
         trace_esp_hosted_reset(s->name, a);
@@ -152,6 +157,15 @@ static void esp_hosted_frame(void *opaque, enum esp_direction dir,
     EspHostedState *s = opaque;
 
     esp_hosted_record_frame(s->record, dir, data, len);
+    esp_hosted_notify_frame(s->name, s->notify, dir, data, len);
+}
+
+static void esp_hosted_scripted(void *opaque, uint8_t if_type,
+                                const uint8_t *payload, size_t len)
+{
+    EspHostedState *s = opaque;
+
+    esp_hosted_notify_scripted(s->name, if_type, payload, len);
 }
 
 static void esp_hosted_log(void *opaque, const char *text)
@@ -167,6 +181,7 @@ static const struct esp_ops esp_hosted_ops = {
     .set_line = esp_hosted_set_line,
     .trace = esp_hosted_trace,
     .frame = esp_hosted_frame,
+    .scripted = esp_hosted_scripted,
     .log = esp_hosted_log,
 };
 
@@ -252,60 +267,59 @@ typedef struct EspHostedSetting {
     const char *name;
     EspHostedType type;
     size_t offset;
-    bool fixed;                 /* once the machine runs */
     const char *description;
 } EspHostedSetting;
 
-#define SETTING(_name, _type, _field, _fixed, _description)             \
+#define SETTING(_name, _type, _field, _description)                     \
     { _name, ESP_HOSTED_##_type, offsetof(struct esp_config, _field),   \
-      _fixed, _description }
+      _description }
 
 static const EspHostedSetting esp_hosted_settings[] = {
-    SETTING("spi-clock-hz", U32, spi_clock_hz, false,
+    SETTING("spi-clock-hz", U32, spi_clock_hz,
             "clock of the modelled bus in Hz (chip)"),
-    SETTING("advertised-clock-mhz", U32, advertised_mhz, false,
+    SETTING("advertised-clock-mhz", U32, advertised_mhz,
             "clock in the boot event in MHz (chip)"),
-    SETTING("capabilities", U32, capabilities, false,
+    SETTING("capabilities", U32, capabilities,
             "capability bits in the boot event (chip)"),
-    SETTING("ext-capabilities", U32, ext_capabilities, false,
+    SETTING("ext-capabilities", U32, ext_capabilities,
             "extended capability bits in the boot event, g2 (0)"),
-    SETTING("reset-reason", U32, reset_reason, false,
+    SETTING("reset-reason", U32, reset_reason,
             "reset reason in the boot event (1, power-on)"),
-    SETTING("checksum", BOOL, checksum, false,
+    SETTING("checksum", BOOL, checksum,
             "stamp and verify checksums (on)"),
-    SETTING("boot-ns", U64, boot_ns, false,
+    SETTING("boot-ns", U64, boot_ns,
             "from reset to the boot event"),
-    SETTING("reboot-ns", U64, reboot_ns, false,
+    SETTING("reboot-ns", U64, reboot_ns,
             "from a restart of the firmware to the boot event"),
-    SETTING("turnaround-ns", U64, turnaround_ns, false,
+    SETTING("turnaround-ns", U64, turnaround_ns,
             "from the end of a transaction to handshake"),
-    SETTING("handshake-fall-ns", U64, handshake_fall_ns, false,
+    SETTING("handshake-fall-ns", U64, handshake_fall_ns,
             "from the end of a transaction to handshake low"),
-    SETTING("tick-ns", U64, tick_ns, false,
+    SETTING("tick-ns", U64, tick_ns,
             "poll period of the firmware's tasks"),
-    SETTING("command-ns", U64, command_ns, false,
+    SETTING("command-ns", U64, command_ns,
             "time to execute a command"),
-    SETTING("data-ns", U64, data_ns, false,
+    SETTING("data-ns", U64, data_ns,
             "time to pass on a data frame"),
-    SETTING("scan-dwell-ns", U64, scan_dwell_ns, false,
+    SETTING("scan-dwell-ns", U64, scan_dwell_ns,
             "time on each channel of a scan"),
-    SETTING("air-ns", U64, air_ns, false,
+    SETTING("air-ns", U64, air_ns,
             "time a radio frame takes beside its bits"),
-    SETTING("air-rate-bps", U32, air_rate_bps, false,
+    SETTING("air-rate-bps", U32, air_rate_bps,
             "bit rate on the air, 0: no limit"),
-    SETTING("deassert-on-cs", BOOL, deassert_on_cs, false,
+    SETTING("deassert-on-cs", BOOL, deassert_on_cs,
             "handshake falls with chip select (off)"),
-    SETTING("complete-on-count", BOOL, complete_on_count, false,
+    SETTING("complete-on-count", BOOL, complete_on_count,
             "transactions end after 1600 bytes (off: with chip select)"),
-    SETTING("miso-unarmed", U8, miso_unarmed, false,
+    SETTING("miso-unarmed", U8, miso_unarmed,
             "byte on MISO while no transaction is armed"),
-    SETTING("rx-queue", U32, rx_queue, true,
+    SETTING("rx-queue", U32, rx_queue,
             "frames from the host buffered for each priority (chip)"),
-    SETTING("tx-queue", U32, tx_queue, true,
+    SETTING("tx-queue", U32, tx_queue,
             "frames to the host buffered for each priority (chip)"),
-    SETTING("producer-queue", U32, producer_queue, true,
+    SETTING("producer-queue", U32, producer_queue,
             "frames buffered in front of tx-queue (chip)"),
-    SETTING("quirks", U32, quirks, false,
+    SETTING("quirks", U32, quirks,
             "bit n: firmware quirk FQ-n (as released)"),
 };
 
@@ -367,10 +381,6 @@ static void esp_hosted_set_setting(Object *obj, Visitor *v, const char *name,
     void *field = (char *)&cfg + setting->offset;
     bool ok = false;
 
-    if (s->engine && setting->fixed) {
-        error_setg(errp, "'%s' can be set on the command line only", name);
-        return;
-    }
     switch (setting->type) {
     case ESP_HOSTED_BOOL:
         ok = visit_type_bool(v, name, field, errp);
@@ -448,6 +458,12 @@ static void esp_hosted_set_fw_version(Object *obj, const char *value,
     EspHostedState *s = ESP_HOSTED(obj);
     struct esp_config cfg = s->cfg;
 
+    if (!*value) {
+        /* As the generation has it */
+        cfg.fw_version_set = false;
+        esp_hosted_configure(s, &cfg, errp);
+        return;
+    }
     if (!esp_fw_version_parse(value, cfg.fw_version)) {
         error_setg(errp, "'%s' is not a firmware version; write five numbers "
                    "from 0 to 255, as 1.0.6.0.1", value);
@@ -567,14 +583,24 @@ static void esp_hosted_set_record(Object *obj, Visitor *v, const char *name,
     }
 }
 
+static char *esp_hosted_get_events(Object *obj, Error **errp)
+{
+    return esp_hosted_notify_format(ESP_HOSTED(obj)->notify);
+}
+
+static void esp_hosted_set_events(Object *obj, const char *value,
+                                  Error **errp)
+{
+    esp_hosted_notify_parse(value, &ESP_HOSTED(obj)->notify, errp);
+}
+
 /* Properties: what a test reads */
 
 static bool esp_hosted_ready(EspHostedState *s, const char *name,
                              Error **errp)
 {
     if (!s->engine) {
-        error_setg(errp, "'%s' can be read once the device is realized",
-                   name);
+        error_setg(errp, "'%s' is there once the device is realized", name);
         return false;
     }
     return true;
@@ -707,6 +733,74 @@ static char *esp_hosted_get_last_from_host(Object *obj, Error **errp)
 {
     return esp_hosted_last_frame(ESP_HOSTED(obj), "last-frame-from-host",
                                  ESP_FROM_HOST, errp);
+}
+
+/* Properties: what a test does to the running device */
+
+static char *esp_hosted_get_scripted(Object *obj, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    return esp_hosted_ready(s, "scripted", errp) ?
+           esp_hosted_scripted_get(s->engine) : NULL;
+}
+
+static void esp_hosted_set_scripted(Object *obj, const char *value,
+                                    Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    if (esp_hosted_ready(s, "scripted", errp)) {
+        esp_hosted_scripted_set(s->engine, value, errp);
+    }
+}
+
+static void esp_hosted_set_inject(Object *obj, const char *value,
+                                  Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    if (esp_hosted_ready(s, "inject", errp)) {
+        esp_hosted_inject(s->engine, value, errp);
+    }
+}
+
+static void esp_hosted_get_paths(Object *obj, Visitor *v, const char *name,
+                                 void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    if (esp_hosted_ready(s, name, errp)) {
+        esp_hosted_paths_get(s->engine, v, name, errp);
+    }
+}
+
+static void esp_hosted_set_paths(Object *obj, Visitor *v, const char *name,
+                                 void *opaque, Error **errp)
+{
+    EspHostedState *s = ESP_HOSTED(obj);
+
+    if (esp_hosted_ready(s, name, errp)) {
+        esp_hosted_paths_set(s->engine, v, name, errp);
+    }
+}
+
+static void esp_hosted_add_ap(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    if (esp_hosted_ready(ESP_HOSTED(obj), name, errp)) {
+        esp_hosted_ap_add(v, name, errp);
+    }
+}
+
+static void esp_hosted_remove_ap(Object *obj, const char *value, Error **errp)
+{
+    esp_hosted_ap_remove(value, errp);
+}
+
+struct esp_engine *esp_hosted_engine(EspHostedState *s)
+{
+    return s->engine;
 }
 
 static const Property esp_hosted_properties[] = {
@@ -1024,6 +1118,34 @@ static void esp_hosted_add_views(ObjectClass *oc)
     object_class_property_set_description(oc, "faults",
                                           "armed, and how often each has "
                                           "fired");
+    object_class_property_add(oc, "paths", "dict", esp_hosted_get_paths,
+                              esp_hosted_set_paths, NULL, NULL);
+    object_class_property_set_description(oc, "paths",
+                                          "signal and loss to the other "
+                                          "ends of the air, by ID");
+    object_class_property_add_str(oc, "events", esp_hosted_get_events,
+                                  esp_hosted_set_events);
+    object_class_property_set_description(oc, "events",
+                                          "steps that QMP clients are told "
+                                          "of, as boot,command,event");
+    object_class_property_add_str(oc, "scripted", esp_hosted_get_scripted,
+                                  esp_hosted_set_scripted);
+    object_class_property_set_description(oc, "scripted",
+                                          "command codes that a QMP client "
+                                          "answers, as 27,40");
+    object_class_property_add_str(oc, "inject", NULL, esp_hosted_set_inject);
+    object_class_property_set_description(oc, "inject",
+                                          "frames to send to the host, "
+                                          "INTERFACE:PACKET-TYPE:HEX,...");
+    object_class_property_add(oc, "add-access-point", "dict", NULL,
+                              esp_hosted_add_ap, NULL, NULL);
+    object_class_property_set_description(oc, "add-access-point",
+                                          "id and properties of a new "
+                                          TYPE_ESP_HOSTED_AP);
+    object_class_property_add_str(oc, "remove-access-point", NULL,
+                                  esp_hosted_remove_ap);
+    object_class_property_set_description(oc, "remove-access-point",
+                                          "ID of one that was added");
     object_class_property_add(oc, "counters", "dict",
                               esp_hosted_get_counters, NULL, NULL, NULL);
     object_class_property_set_description(oc, "counters",

@@ -16,6 +16,7 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
+#include "qemu/timer.h"
 #include "trace.h"
 #include "esp_hosted_internal.h"
 
@@ -24,7 +25,7 @@
 struct EspHostedApState {
     DeviceState parent_obj;
 
-    NICState *nic;
+    NICState *nic;                  /* NULL: never a network behind it */
     NICConf conf;
     char *ssid;
     bool hidden;
@@ -51,7 +52,9 @@ static void esp_hosted_ap_send(void *opaque, const uint8_t *frame,
     EspHostedApState *s = opaque;
 
     trace_esp_hosted_ap_to_net(s->name, len);
-    qemu_send_packet(qemu_get_queue(s->nic), frame, len);
+    if (s->nic) {
+        qemu_send_packet(qemu_get_queue(s->nic), frame, len);
+    }
 }
 
 static const struct esp_ap_ops esp_hosted_ap_ops = {
@@ -70,7 +73,8 @@ static ssize_t esp_hosted_ap_receive(NetClientState *nc, const uint8_t *buf,
 
 static void esp_hosted_ap_update_link(EspHostedApState *s)
 {
-    bool enabled = s->link && !qemu_get_queue(s->nic)->link_down;
+    bool enabled = s->link &&
+                   !(s->nic && qemu_get_queue(s->nic)->link_down);
 
     trace_esp_hosted_ap_link(s->name, enabled);
     esp_ap_set_enabled(s->ap, enabled);
@@ -161,6 +165,66 @@ static void esp_hosted_ap_set_signal(Object *obj, Visitor *v,
     }
 }
 
+static int64_t esp_hosted_ap_now(void)
+{
+    return qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+}
+
+static bool esp_hosted_ap_move(EspHostedApState *s, unsigned channel,
+                               unsigned beacons, Error **errp)
+{
+    char err[ERROR_LEN];
+
+    if (!esp_ap_switch_channel(s->ap, channel, beacons, esp_hosted_ap_now(),
+                               err, sizeof(err))) {
+        error_setg(errp, "%s", err);
+        return false;
+    }
+    return true;
+}
+
+static void esp_hosted_ap_get_channel(Object *obj, Visitor *v,
+                                      const char *name, void *opaque,
+                                      Error **errp)
+{
+    EspHostedApState *s = ESP_HOSTED_AP(obj);
+    uint8_t channel = s->ap ? esp_ap_channel(s->ap, esp_hosted_ap_now()) :
+                      s->channel;
+
+    visit_type_uint8(v, name, &channel, errp);
+}
+
+static void esp_hosted_ap_set_channel(Object *obj, Visitor *v,
+                                      const char *name, void *opaque,
+                                      Error **errp)
+{
+    EspHostedApState *s = ESP_HOSTED_AP(obj);
+    uint8_t channel;
+
+    if (visit_type_uint8(v, name, &channel, errp) &&
+        (!s->ap || esp_hosted_ap_move(s, channel, 0, errp))) {
+        s->channel = channel;
+    }
+}
+
+static void esp_hosted_ap_switch_channel(Object *obj, const char *value,
+                                         Error **errp)
+{
+    EspHostedApState *s = ESP_HOSTED_AP(obj);
+    g_auto(GStrv) part = g_strsplit(value, ",", 2);
+    unsigned channel, beacons = 5;
+
+    if (!s->ap) {
+        error_setg(errp, "the access point is not realized yet");
+    } else if (!part[0] || qemu_strtoui(part[0], NULL, 0, &channel) < 0 ||
+               (part[1] && qemu_strtoui(part[1], NULL, 0, &beacons) < 0)) {
+        error_setg(errp, "'%s' is not CHANNEL or CHANNEL,BEACONS, as 11 or "
+                   "11,10", value);
+    } else {
+        esp_hosted_ap_move(s, channel, beacons, errp);
+    }
+}
+
 static bool esp_hosted_ap_get_stations(Object *obj, Error **errp)
 {
     EspHostedApState *s = ESP_HOSTED_AP(obj);
@@ -199,7 +263,6 @@ static const Property esp_hosted_ap_properties[] = {
     DEFINE_PROP_MACADDR("bssid", EspHostedApState, conf.macaddr),
     DEFINE_PROP_STRING("ssid", EspHostedApState, ssid),
     DEFINE_PROP_BOOL("hidden", EspHostedApState, hidden, false),
-    DEFINE_PROP_UINT8("channel", EspHostedApState, channel, 6),
     DEFINE_PROP_UINT16("beacon-interval", EspHostedApState, beacon_interval,
                        100),
     DEFINE_PROP_UINT16("queue", EspHostedApState, queue, 256),
@@ -320,11 +383,33 @@ static void esp_hosted_ap_realize(DeviceState *dev, Error **errp)
         s->air = NULL;
         return;
     }
-    s->nic = qemu_new_nic(&esp_hosted_ap_net_info, &s->conf,
-                          object_get_typename(OBJECT(dev)), dev->id,
-                          &dev->mem_reentrancy_guard, s);
-    qemu_format_nic_info_str(qemu_get_queue(s->nic), s->conf.macaddr.a);
+    /* One that may be removed gives its address back with its NIC. */
+    if (s->conf.peers.ncs[0] || dev->hotplugged) {
+        s->nic = qemu_new_nic(&esp_hosted_ap_net_info, &s->conf,
+                              object_get_typename(OBJECT(dev)), dev->id,
+                              &dev->mem_reentrancy_guard, s);
+        qemu_format_nic_info_str(qemu_get_queue(s->nic), s->conf.macaddr.a);
+    }
     esp_hosted_ap_update_link(s);
+}
+
+static void esp_hosted_ap_unrealize(DeviceState *dev)
+{
+    EspHostedApState *s = ESP_HOSTED_AP(dev);
+
+    if (s->nic) {
+        qemu_del_nic(s->nic);
+        s->nic = NULL;
+    }
+    esp_ap_free(s->ap);
+    s->ap = NULL;
+    esp_hosted_air_put();
+    s->air = NULL;
+}
+
+struct esp_ap *esp_hosted_ap_engine(EspHostedApState *s)
+{
+    return s->ap;
 }
 
 static void esp_hosted_ap_init(Object *obj)
@@ -333,13 +418,13 @@ static void esp_hosted_ap_init(Object *obj)
 
     s->link = true;
     s->signal = -42;
+    s->channel = 6;
 }
 
 static void esp_hosted_ap_finalize(Object *obj)
 {
     EspHostedApState *s = ESP_HOSTED_AP(obj);
 
-    /* Cannot be unplugged: there is nothing here of a realized device. */
     g_free(s->name);
 }
 
@@ -348,9 +433,9 @@ static void esp_hosted_ap_class_init(ObjectClass *oc, void *data)
     DeviceClass *dc = DEVICE_CLASS(oc);
 
     dc->realize = esp_hosted_ap_realize;
+    dc->unrealize = esp_hosted_ap_unrealize;
     dc->vmsd = &vmstate_esp_hosted_ap;
     dc->desc = "Open access point for ESP-Hosted co-processors";
-    dc->hotpluggable = false;
     set_bit(DEVICE_CATEGORY_NETWORK, dc->categories);
     device_class_set_props(dc, esp_hosted_ap_properties);
     object_class_property_set_description(oc, "bssid",
@@ -360,13 +445,22 @@ static void esp_hosted_ap_class_init(ObjectClass *oc, void *data)
                                           "(esp-hosted)");
     object_class_property_set_description(oc, "hidden",
                                           "beacons do not tell the SSID");
-    object_class_property_set_description(oc, "channel",
-                                          "1 to 14, or 36 to 177");
     object_class_property_set_description(oc, "beacon-interval",
                                           "in time units of 1024 us");
     object_class_property_set_description(oc, "queue",
                                           "frames buffered for a station");
 
+    object_class_property_add(oc, "channel", "uint8",
+                              esp_hosted_ap_get_channel,
+                              esp_hosted_ap_set_channel, NULL, NULL);
+    object_class_property_set_description(oc, "channel",
+                                          "1 to 14, or 36 to 177 (6)");
+    object_class_property_add_str(oc, "channel-switch", NULL,
+                                  esp_hosted_ap_switch_channel);
+    object_class_property_set_description(oc, "channel-switch",
+                                          "CHANNEL[,BEACONS]: move there, "
+                                          "announced by so many beacons "
+                                          "(5)");
     object_class_property_add(oc, "signal", "int32",
                               esp_hosted_ap_get_signal,
                               esp_hosted_ap_set_signal, NULL, NULL);

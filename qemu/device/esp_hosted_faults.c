@@ -8,7 +8,10 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/qobject-input-visitor.h"
 #include "qapi/visitor.h"
+#include "qobject/qdict.h"
+#include "qobject/qobject.h"
 #include "esp_hosted_internal.h"
 
 #define ERROR_LEN   200
@@ -109,8 +112,52 @@ static bool visit_all(Visitor *v, EspHostedFaults *faults, Error **errp)
     return ok;
 }
 
+/* Names that are none, with those there are */
+static bool check_names(const QDict *dict, Error **errp)
+{
+    const QDictEntry *entry;
+    unsigned i;
+
+    for (entry = qdict_first(dict); entry; entry = qdict_next(dict, entry)) {
+        const char *name = qdict_entry_key(entry);
+        g_autoptr(GString) all = NULL;
+
+        if (!strcmp(name, ALL) || esp_fault_by_name(name) >= 0) {
+            continue;
+        }
+        all = g_string_new(ALL);
+        for (i = 0; i < esp_fault_count(); i++) {
+            g_string_append_printf(all, ", %s", esp_fault_name(i));
+        }
+        error_setg(errp, "there is no fault '%s'; the faults are: %s", name,
+                   all->str);
+        return false;
+    }
+    return true;
+}
+
+static EspHostedFaults *read_request(Visitor *v, Error **errp);
+
 EspHostedFaults *esp_hosted_faults_read(Visitor *v, const char *name,
                                         Error **errp)
+{
+    g_autoptr(QDict) dict = NULL;
+    EspHostedFaults *faults;
+    Visitor *inner;
+
+    dict = esp_hosted_read_dict(v, name, "{NAME: {\"armed\": BOOL, \"count\": "
+                                "N, \"probability-ppm\": N, \"match\": N, "
+                                "\"arg\": N}, ...}", errp);
+    if (!dict || !check_names(dict, errp)) {
+        return NULL;
+    }
+    inner = qobject_input_visitor_new(QOBJECT(dict));
+    faults = read_request(inner, errp);
+    visit_free(inner);
+    return faults;
+}
+
+static EspHostedFaults *read_request(Visitor *v, Error **errp)
 {
     unsigned count = esp_fault_count();
     g_autofree EspHostedFaults *faults =
@@ -119,7 +166,7 @@ EspHostedFaults *esp_hosted_faults_read(Visitor *v, const char *name,
     bool ok;
 
     faults->count = count;
-    if (!visit_start_struct(v, name, NULL, 0, errp)) {
+    if (!visit_start_struct(v, NULL, NULL, 0, errp)) {
         return NULL;
     }
     ok = visit_all(v, faults, errp);

@@ -76,6 +76,48 @@ bool esp_hosted_faults_apply(const EspHostedFaults *faults,
 void esp_hosted_faults_write(Visitor *v, const char *name,
                              const struct esp_engine *engine, Error **errp);
 
+/*
+ * Reads a JSON object; unref it. NULL with @errp set, which says @wanted:
+ * it is something else.
+ */
+struct QDict *esp_hosted_read_dict(Visitor *v, const char *name,
+                                   const char *wanted, Error **errp);
+
+/* NULL before they are realized */
+struct esp_engine *esp_hosted_engine(EspHostedState *s);
+struct esp_ap *esp_hosted_ap_engine(EspHostedApState *s);
+
+/* The event ESP_HOSTED. @wanted: a bit for each kind of step. */
+bool esp_hosted_notify_parse(const char *text, uint32_t *wanted,
+                             Error **errp);
+char *esp_hosted_notify_format(uint32_t wanted);
+/* As esp_ops.trace, .frame and .scripted. */
+void esp_hosted_notify_trace(const char *device, uint32_t wanted,
+                             enum esp_trace id, uint64_t a, uint64_t b,
+                             uint64_t c);
+void esp_hosted_notify_frame(const char *device, uint32_t wanted,
+                             enum esp_direction dir, const uint8_t *data,
+                             size_t len);
+void esp_hosted_notify_scripted(const char *device, uint8_t if_type,
+                                const uint8_t *payload, size_t len);
+
+/* Command codes taken from the firmware, as "27,40". */
+bool esp_hosted_scripted_set(struct esp_engine *engine, const char *text,
+                             Error **errp);
+char *esp_hosted_scripted_get(const struct esp_engine *engine);
+/* Frames of a script, "INTERFACE:PACKET-TYPE:HEX,...". */
+bool esp_hosted_inject(struct esp_engine *engine, const char *text,
+                       Error **errp);
+
+/* Paths to the other ends of the air. */
+void esp_hosted_paths_set(struct esp_engine *engine, Visitor *v,
+                          const char *name, Error **errp);
+void esp_hosted_paths_get(struct esp_engine *engine, Visitor *v,
+                          const char *name, Error **errp);
+/* Makes or removes an access point while the machine runs. */
+void esp_hosted_ap_add(Visitor *v, const char *name, Error **errp);
+void esp_hosted_ap_remove(const char *id, Error **errp);
+
 /* Recordings: files that say what a co-processor does. */
 typedef struct EspHostedRecord EspHostedRecord;
 

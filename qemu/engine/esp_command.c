@@ -649,7 +649,8 @@ static void cmd_ota_write(struct esp_engine *e, const struct command *c)
 
 static void cmd_ota_end(struct esp_engine *e, const struct command *c)
 {
-    bool ok = e->s.ota == OTA_WRITTEN;
+    bool ok = e->s.ota == OTA_WRITTEN &&
+              !esp_fault(e, FAULT_OTA_DAMAGED, 0, NULL);
 
     e->s.ota = OTA_NONE;
     esp_answer(e, c, ok ? STATUS_OK : STATUS_FAIL);

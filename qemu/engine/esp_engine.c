@@ -388,11 +388,8 @@ bool esp_engine_configure(struct esp_engine *e, const struct esp_config *cfg,
     if (!esp_config_finish(&new, err, errlen)) {
         return false;
     }
-    if (new.rx_queue != e->cfg.rx_queue || new.tx_queue != e->cfg.tx_queue ||
-        new.producer_queue != e->cfg.producer_queue ||
-        new.seed != e->cfg.seed) {
-        snprintf(err, errlen,
-                 "queue depths and seed are fixed when the device is made");
+    if (new.seed != e->cfg.seed) {
+        snprintf(err, errlen, "the seed is fixed when the device is made");
         return false;
     }
     if (!new.mac_set) {

@@ -273,9 +273,9 @@ const struct esp_config *esp_engine_config(const struct esp_engine *engine);
 /*
  * Changes timing, line options, MISO filler or quirks while running; the
  * new values count from the next use. Fields that belong to boot (chip,
- * generation, version, MAC, capabilities) count from the next boot. Queue
- * depths and seed do not change. False with a sentence in @err: nothing
- * was changed. Not part of the saved state.
+ * generation, version, MAC, capabilities) count from the next boot. The
+ * seed does not change. False with a sentence in @err: nothing was
+ * changed. Not part of the saved state.
  */
 bool esp_engine_configure(struct esp_engine *engine,
                           const struct esp_config *cfg,

@@ -95,6 +95,8 @@ X(RESPONSE_DUPLICATED, "response-duplicated", 0,
   "the answer comes twice; match: code")
 X(RESPONSE_UNSOLICITED, "response-unsolicited", 25,
   "in front of the answer comes one with code arg; match: code")
+X(OTA_DAMAGED, "ota-damaged", 0,
+  "the image does not verify: OTA_END fails and nothing restarts")
 X(EVENT_CODE, "event-code", 200, "the event has code arg; match: code")
 X(EVENT_STATUS, "event-status", 0xff,
   "the event has status arg; match: code")

@@ -260,6 +260,7 @@ void esp_link_boot(struct esp_engine *e)
     esp_history_add(e, HIST_BOOT, 1, IF_INTERNAL, 0, len - HDR_LEN, 0);
     raise_data_ready(e);
     load_frame(e, frame, len, true);
+    esp_fault_frame(e);
     arm(e);
 }
 

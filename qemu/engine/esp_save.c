@@ -303,6 +303,9 @@ static void visit_soft_ap(struct walk *w, struct soft_ap *ap)
     V(ap->tx_id);
 }
 
+/* The deepest queue there is, and a few frames more that do not wait */
+#define DEPTH_MAX               (20 + 4)
+
 static void visit_link(struct walk *w, struct esp_engine *e)
 {
     struct volatile_state *s = &e->s;
@@ -326,10 +329,9 @@ static void visit_link(struct walk *w, struct esp_engine *e)
     BYTES(s->mosi);
     BYTES(s->rx);
     for (unsigned i = 0; i < PRIO_COUNT; i++) {
-        visit_queue(w, e, &s->rx_queue[i], e->cfg.rx_queue, FROM_HOST);
-        visit_queue(w, e, &s->tx_queue[i], e->cfg.tx_queue, TO_HOST);
-        visit_queue(w, e, &s->producer[i], e->cfg.producer_queue + 4,
-                    TO_HOST);
+        visit_queue(w, e, &s->rx_queue[i], DEPTH_MAX, FROM_HOST);
+        visit_queue(w, e, &s->tx_queue[i], DEPTH_MAX, TO_HOST);
+        visit_queue(w, e, &s->producer[i], DEPTH_MAX, TO_HOST);
     }
     visit_queue(w, e, &s->air_mgmt, MGMT_INBOX, MGMT_BOX);
     visit_queue(w, e, &s->air_data, QUEUE_MAX, DATA_BOX);

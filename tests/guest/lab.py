@@ -97,7 +97,7 @@ class Lab:
     @property
     def esp(self) -> Coprocessor:
         """Its co-processor."""
-        return Coprocessor(self.guest.machine.monitor, "esp0")
+        return self.guest.machine.coprocessor("esp0")
 
     def access_point(self, name: str) -> AccessPoint:
         """One of its access points."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,29 @@ from harness.coprocessor import AccessPoint, Coprocessor, Lines, difference
 from harness.errors import HarnessError
 
 
+class Source:
+    """Events that are there already, and none after them."""
+
+    def __init__(self, events: list[dict[str, Any]]) -> None:
+        self.events = events
+
+    def next(self, timeout: float) -> dict[str, Any] | None:
+        assert timeout > 0
+        return self.events.pop(0) if self.events else None
+
+
 class Monitor:
     """Properties in a dictionary."""
 
     def __init__(self, **values: Any) -> None:
         self.values = values
         self.asked: list[tuple[str, str]] = []
+        self.events: list[dict[str, Any]] = []
+
+    @contextmanager
+    def listen(self, name: str) -> Iterator[Source]:
+        assert name == "ESP_HOSTED"
+        yield Source(self.events)
 
     def qom_get(self, path: str, name: str) -> Any:
         self.asked.append((path, name))
@@ -102,6 +121,70 @@ def test_an_unknown_fault_is_refused_with_those_there_are() -> None:
         pass
     assert "frame-one" in str(caught.value) and "frame-zero, hang" in caught.value.render()
     assert monitor.requests == []
+
+
+def step(what: str, device: str = "esp0", **members: Any) -> dict[str, Any]:
+    """An event of the monitor."""
+    return {"event": "ESP_HOSTED", "data": {"device": device, "what": what, "time": 7, **members}}
+
+
+def test_a_step_is_waited_for() -> None:
+    monitor = Monitor(events="boot")
+    esp = Coprocessor(monitor, "esp0")
+    monitor.events += [
+        step("command", code=4, name="SCAN"),
+        step("event", device="esp1", name="SCAN", status=0),
+        step("event", name="SCAN", code=1, status=1, length=90),
+        step("event", name="SCAN", code=1, status=0, length=4),
+        step("frame", name="to-host", data="0a0b"),
+    ]
+    with esp.watch("event", "frame") as steps:
+        assert monitor.values["events"] == "boot,event,frame"
+        found = steps.wait("event", name="SCAN", status=0)
+        assert (found.code, found.length, found.time, found.data) == (1, 4, 7, None)
+        assert steps.wait("frame").data == b"\x0a\x0b"
+    assert monitor.values["events"] == "boot"
+
+
+def test_a_step_that_does_not_come_is_told_with_those_that_came() -> None:
+    monitor = Monitor(events="")
+    monitor.events += [step("state", name="booting")]
+    with pytest.raises(HarnessError) as caught:
+        Coprocessor(monitor, "esp0").wait("state", 0.1, name="running")
+    assert "in vain for state name=running" in caught.value.message
+    assert "state booting" in caught.value.render()
+
+
+def test_an_access_point_is_made_and_removed() -> None:
+    monitor = Monitor(ap_caf_bar_1="child<esp-hosted-ap>")
+    esp = Coprocessor(monitor, "esp0")
+    monitor.values = {"ap-caf-bar-1": "child<esp-hosted-ap>"}
+    with esp.ap("Caf\u00e9 bar", channel=11, rssi=-55, hidden=True) as ap:
+        assert (ap.name, ap.path) == ("ap-caf-bar-2", "/machine/peripheral/ap-caf-bar-2")
+        assert monitor.values["add_access_point"] == {
+            "id": "ap-caf-bar-2",
+            "ssid": "Caf\u00e9 bar",
+            "channel": 11,
+            "signal": -55,
+            "hidden": True,
+            "beacon-interval": 100,
+        }
+    assert monitor.values["remove_access_point"] == "ap-caf-bar-2"
+
+
+def test_a_path_is_worse_for_a_while() -> None:
+    monitor = Monitor(paths={"ap0": {"loss-ppm": 0}, "esp1": {"loss-ppm": 7, "signal": -50}})
+    esp = Coprocessor(monitor, "esp0")
+    with esp.hearing("esp1", rssi=-90, loss=0.25):
+        assert monitor.values["paths"] == {"esp1": {"loss-ppm": 250_000, "signal": -90}}
+        monitor.values["paths"] = {}
+    # As it was when it began.
+    assert monitor.values["paths"] == {"esp1": {"loss-ppm": 7, "signal": -50}}
+
+
+def test_a_script_needs_a_machine() -> None:
+    with pytest.raises(HarnessError, match="nothing is connected"), Coprocessor(Monitor(), "esp0").script({}):
+        pass
 
 
 def test_recordings_are_started_and_ended(tmp_path: Path) -> None:

@@ -387,8 +387,12 @@ def test_ceiling_follows_the_clock(board: Board) -> None:
         ("generation", "g3", "the generations are: g1, g2"),
         ("fw-version", "1.0", "five numbers"),
         ("mac", "24:6f", "six bytes"),
-        ("rx-queue", 5, "command line only"),
+        ("rx-queue", 21, "receive queue is 21, must be 1 to 20"),
         ("seed", 5, "command line only"),
+        ("events", "boot,bot", "there is no event 'bot'; the events are: reset,boot,"),
+        ("scripted", "27,256", "'256' is not a command code"),
+        ("paths", {"ap7": {}}, "there is no radio or access point 'ap7'; there are: esp0"),
+        ("paths", {"esp0": {"signal": -50}}, "there is no radio or access point 'esp0'"),
     ],
 )
 def test_bad_values_are_refused_while_running(
@@ -437,7 +441,7 @@ def test_stuck_line_is_seen_by_the_guest(board: Board) -> None:
 @pytest.mark.parametrize(
     ("faults", "text"),
     [
-        ({"no-such-fault": {}}, "no-such-fault"),
+        ({"no-such-fault": {}}, "there is no fault 'no-such-fault'; the faults are: all, handshake-lost, "),
         ({"hang": {"often": 1}}, "often"),
         ({"hang": {"probability-ppm": 0}}, "1 to 1000000"),
         ({"hang": {"count": -1}}, "count"),
@@ -459,6 +463,132 @@ def test_faults_on_the_command_line() -> None:
         board.step(BOOT_NS + 5 * MS)
         assert not board.level(HANDSHAKE) and not board.level(DATA_READY)
         assert board.esp.get("faults")["boot-missing"] == {"armed": False, "fired": 1}
+
+
+def test_steps_become_events(board: Board) -> None:
+    with board.esp.watch("state", "boot", "command", "response", "frame") as steps:
+        assert board.esp.get("events") == "boot,state,frame,command,response"
+        board.boot()
+        assert steps.wait("state").name == "running"
+        board.transact()
+        frame = steps.wait("frame", name="to-host")
+        assert frame.data == BOOT_EVENT and frame.time == board.time
+        board.step(5 * MS)
+        board.transact(GET_MAC)
+        board.step(5 * MS)
+        asked = steps.wait("command", code=3)
+        assert (asked.name, asked.length, asked.sequence) == ("GET_MAC", 8, 0)
+        assert steps.wait("response", name="GET_MAC").status == 2
+    assert board.esp.get("events") == ""
+
+
+def test_a_command_is_answered_from_outside(board: Board) -> None:
+    board.boot()
+    board.transact()
+    board.esp.set("scripted", "200,3")
+    assert board.esp.get("scripted") == "3,200"
+    with board.monitor.listen("ESP_HOSTED") as events:
+        board.step(5 * MS)
+        board.transact(command(200, b"ab"))
+        board.step(5 * MS)
+        event = events.next(5)
+        assert event is not None
+        data = event["data"]
+    assert (data["what"], data["code"], data["interface"]) == ("script", 200, 0)
+    assert bytes.fromhex(data["data"]) == b"\xc8" + bytes(7) + b"ab"
+    # Two frames at once, an answer and an event
+    board.esp.inject("0:2:c802000000000000", "0:3:09000000")
+    assert board.until(RESPONSE) == b"\xc8\x02" + bytes(6)
+    assert board.until(EVENT) == b"\x09\0\0\0"
+    board.esp.set("scripted", "")
+    assert board.request(3)[8:14] == bytes(6)
+
+
+@pytest.mark.parametrize(
+    ("frames", "text"),
+    [
+        ("0:2:abc", "is not a frame; write INTERFACE:PACKET-TYPE:HEX"),
+        ("16:2:00", "is not a frame"),
+        ("nonsense", "is not a frame"),
+        ("0:3:", "a payload has 1 to 1588 bytes"),
+        ("0:3:01,0:3:zz", "is not a frame"),
+    ],
+)
+def test_bad_frames_are_not_injected(board: Board, frames: str, text: str) -> None:
+    board.boot()
+    with pytest.raises(MonitorError, match=text):
+        board.esp.inject(frames)
+    assert board.esp.counters["frames-injected"] == 0
+
+
+def test_access_points_come_and_go(board: Board) -> None:
+    board.join()
+    ap = board.esp.ap("for a while", channel=3, rssi=-70)
+    assert (ap.ssid, ap.get("channel"), ap.get("signal"), ap.get("link")) == ("for a while", 3, -70, True)
+    scan = bytes(8 + 33) + bytes((3, 0, 0))
+    board.request(4, scan)
+    assert b"for a while" in board.until(EVENT, 1)
+    ap.remove()
+    assert ap.name not in board.monitor.qom_properties("/machine/peripheral")
+    # Again, also under the same name, as often as one likes
+    for _ in range(20):
+        with board.esp.ap("for a while", channel=3):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        ({"ssid": "x"}, "there is no id; write an access point"),
+        ({"id": "1x"}, "'1x' is not an ID"),
+        ({"id": "ap0"}, "Duplicate device ID 'ap0'"),
+        ({"id": "ap1", "chanel": 3}, "chanel"),
+        ({"id": "ap1", "channel": 20}, "the channel must be 1 to 14 or 36 to 177"),
+        ({"id": "ap1", "ssid": "x" * 33}, "1 to 32 bytes"),
+        ("ap1", "write an access point"),
+    ],
+)
+def test_a_bad_access_point_is_refused(board: Board, request_: object, text: str) -> None:
+    with pytest.raises(MonitorError, match=text):
+        board.esp.set("add-access-point", request_)
+    assert "ap1" not in board.monitor.qom_properties("/machine/peripheral")
+
+
+def test_only_what_was_added_is_removed(board: Board) -> None:
+    for name, text in (("ap0", "was there from the start"), ("ap9", "there is no access point 'ap9'")):
+        with pytest.raises(MonitorError, match=text):
+            board.esp.set("remove-access-point", name)
+
+
+def test_paths_are_read_and_set(board: Board) -> None:
+    assert board.esp.get("paths") == {"ap0": {"loss-ppm": 0}}
+    with board.esp.hearing("ap0", rssi=-81, loss=0.5):
+        assert board.esp.get("paths") == {"ap0": {"signal": -81, "loss-ppm": 500_000}}
+    assert board.esp.get("paths") == {"ap0": {"loss-ppm": 0}}
+    for bad in ({"ap0": {"signal": 5}}, {"ap0": {"loss-ppm": -1}}, {"ap0": {"lost": 1}}, {"ap0": 5}, "ap0"):
+        with pytest.raises(MonitorError, match="path"):
+            board.esp.set("paths", bad)
+
+
+def test_channel_of_an_access_point(board: Board) -> None:
+    ap = AccessPoint(board.monitor, "ap0")
+    board.setup()
+    ap.set("channel-switch", "11,10")
+    assert ap.get("channel") == 6
+    board.step(1100 * MS)
+    assert ap.get("channel") == 11
+    ap.set("channel", 1)
+    assert ap.get("channel") == 1
+    for bad in ("20", "1,256", "x", "1,y"):
+        with pytest.raises(MonitorError):
+            ap.set("channel-switch", bad)
+
+
+def test_an_access_point_without_a_network_is_nothing_to_warn_of(capfd: pytest.CaptureFixture[str]) -> None:
+    with running("esp-hosted-ap,id=ap0", coprocessor()) as board:
+        board.setup()
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
 
 
 def test_access_point_link_and_signal(board: Board) -> None:

@@ -692,6 +692,29 @@ static void access_point(void)
     world_free(&w);
 }
 
+/* Chip id 5 at 12 of an image that begins with e9 */
+static const uint8_t image[16] = { 14, 0, 0xe9, [14] = 5 };
+
+static void update(void)
+{
+    struct world w;
+    struct host *h = start(&w, ESP_GENERATION_G1);
+
+    arm(h, "ota-damaged", ANY, DEFAULT);
+    CHECK(host_ok(h, 0, 29, NULL, 0));
+    CHECK(host_ok(h, 0, 30, image, sizeof(image)));
+    CHECK(host_command(h, 0, 31, NULL, 0));
+    CHECK_INT(h->rsp_status, 1);
+    world_run(&w, 20 * SEC);
+    CHECK_INT(host_counter(h, "restarts"), 0);
+    fired(h, "ota-damaged", 1);
+    CHECK(host_ok(h, 0, 29, NULL, 0));
+    CHECK(host_ok(h, 0, 30, image, sizeof(image)));
+    CHECK(host_ok(h, 0, 31, NULL, 0));
+    CHECK(host_boot(h));
+    world_free(&w);
+}
+
 static void radio_environment(void)
 {
     struct world w;
@@ -817,6 +840,7 @@ const struct test fault_tests[] = {
     { "fault: radio", radio },
     { "fault: radio environment", radio_environment },
     { "fault: access point", access_point },
+    { "fault: firmware update", update },
     { "fault: arming and probability", arming },
     { "fault: every fault has been seen", complete },
     { 0 }

@@ -241,6 +241,8 @@ static void reconfigure(void)
     CHECK(!strcmp(err, "SPI clock in Hz is 1, must be 10000 to 80000000"));
     cfg = *esp_engine_config(h->engine);
     cfg.rx_queue = 3;
+    CHECK(esp_engine_configure(h->engine, &cfg, err, sizeof(err)));
+    cfg.seed++;
     CHECK(!esp_engine_configure(h->engine, &cfg, err, sizeof(err)));
     world_free(&w);
 }
