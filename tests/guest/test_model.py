@@ -10,6 +10,7 @@ from harness.coprocessor import AccessPoint, Coprocessor
 from harness.errors import HarnessError
 from harness.scripting import BUSY, Frame, Request
 from harness.wifi import Wifi
+from tests.guest.lab import Lab
 
 STA_RSSI = 27
 EVENT_UNKNOWN = 200
@@ -70,9 +71,8 @@ def test_an_event_that_does_not_come(esp: Coprocessor) -> None:
 def test_crashed_firmware(connected: Wifi, esp: Coprocessor, ap: AccessPoint) -> None:
     with esp.crashed_firmware():
         assert esp.state == "booting" and not ap.get("has-stations")
-        connected.wait_carrier(False)
-    connected.wait_interface()
-    connected.up()
+    # Its boot event tells the driver.
+    connected.wait_carrier(False, timeout=20)
     assert connected.connect(scenario.SSID).ssid == scenario.SSID
 
 
@@ -98,13 +98,14 @@ def test_a_refusal_is_scripted(connected: Wifi, esp: Coprocessor) -> None:
     assert connected.statistics()["command_failures"] == failures + 1
 
 
-def test_a_script_that_fails_fails_the_test(connected: Wifi, esp: Coprocessor) -> None:
+def test_a_script_that_fails_fails_the_test(connected: Wifi, esp: Coprocessor, lab: Lab) -> None:
     def broken(request: Request) -> list[Frame]:
         raise ValueError(f"no answer to {request.code}")
 
     with pytest.raises(HarnessError, match="ValueError: no answer to 27"), esp.script({STA_RSSI: broken}):
         connected.target.run(["iw", "dev", connected.interface, "link"], timeout=30)
-    connected.wait_carrier(True)
+    # The driver has had no answer: it starts anew.
+    lab.doubt()
 
 
 def test_an_event_is_injected(connected: Wifi, esp: Coprocessor) -> None:

@@ -522,7 +522,10 @@ def test_bad_frames_are_not_injected(board: Board, frames: str, text: str) -> No
 
 
 def test_access_points_come_and_go(board: Board) -> None:
-    board.join()
+    board.boot()
+    board.transact()
+    board.request(1)
+    board.step(5 * MS)
     ap = board.esp.ap("for a while", channel=3, rssi=-70)
     assert (ap.ssid, ap.get("channel"), ap.get("signal"), ap.get("link")) == ("for a while", 3, -70, True)
     scan = bytes(8 + 33) + bytes((3, 0, 0))
