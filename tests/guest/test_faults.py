@@ -25,8 +25,7 @@ MS = 1_000_000
 DATA, RESPONSE, EVENT = 0, 2, 3
 SCAN, STA_AUTH, RSSI = 4, 11, 27
 EVENT_SCAN, EVENT_DISCONNECT, EVENT_AUTH, EVENT_ASSOC = 1, 3, 4, 5
-TLV_CAPABILITIES, TLV_FIRMWARE, TLV_CLOCK, TLV_CHIP = 0, 1, 2, 3
-BROWN_OUT = 15
+TLV_CAPABILITIES, TLV_CLOCK = 0, 2
 # The firmware's boot, for these tests: long enough to see the driver wait for it.
 BOOT_NS = 100 * MS
 # Longest way back: 10 s of a dead handshake, a boot that is missed (5 s), another one, an association.
@@ -131,7 +130,6 @@ FRAMES = [
     Case("header-offset", ping, "rx_drop_offset", match=DATA),
     Case("header-offset", ping, "rx_drop_offset", match=DATA, arg=0, slow=True),
     Case("header-reserved", ping, None, match=DATA),
-    Case("frame-tail", ping, None, match=DATA, count=3),
 ]
 COMMANDS = [
     Case("command-silent", ask, "command_timeouts", match=RSSI),
@@ -162,7 +160,6 @@ EVENTS = [
 ]
 CHIP = [
     Case("crash", ping, "firmware_restarts"),
-    Case("crash", ping, "firmware_restarts", arg=BROWN_OUT),
     Case("crash-in-command", scan, "command_cancels", match=SCAN),
     Case("crash-in-command", rejoin, "firmware_restarts", match=STA_AUTH, slow=True),
     Case("crash-after-frames", ping, "firmware_restarts", count=3),
@@ -183,43 +180,12 @@ BOOT = [
     Case("boot-tlv-type", ping, "boot_events_malformed", match=TLV_CAPABILITIES),
     Case("boot-total", ping, "boot_events_malformed", slow=True),
     Case("boot-random", ping, "boot_events_malformed"),
-    Case("boot-tlv-missing", ping, "boot_events_malformed", match=TLV_FIRMWARE),
-    Case("boot-tlv-missing", ping, "firmware_restarts", match=TLV_CLOCK),
-    Case("boot-tlv-duplicated", ping, "boot_events", match=TLV_CHIP, slow=True),
-    Case("boot-tlv-size", ping, "boot_events_malformed", match=TLV_FIRMWARE, arg=3),
-    Case("boot-tlv-size", ping, "boot_events_malformed", match=TLV_CAPABILITIES, arg=3, slow=True),
 ]
-# Firmware that goes on: the driver takes it for a restart.
-AFTERWARDS = [Case("boot-spontaneous", ping, "firmware_restarts")]
 RADIO = [
     Case("radio-rx-lost", ping, None),
     Case("radio-tx-lost", ping, None),
     Case("radio-delay", ping, None),
     Case("radio-mgmt-lost", rejoin, None, match=11),
-    Case("radio-beacon-lost", ping, None, count=2),
-    Case("radio-deauth", ping, None, count=10),
-    Case("radio-channel-switch", ping, None, arg=9),
-]
-# What differs in the second generation; with --slow all of the above as well.
-SECOND_GENERATION = [
-    Case("response-sequence", ask, "response_drop_unexpected", match=RSSI, slow=True),
-    Case("response-duplicated", ask, "response_drop_unexpected", match=RSSI),
-    Case("response-status", ask, "command_failures", match=RSSI),
-    Case("event-sequence", rejoin, "event_drop_unexpected", match=EVENT_AUTH, arg=77, slow=True),
-    Case("event-sequence", rejoin, "event_drop_unexpected", match=EVENT_ASSOC, arg=77, slow=True),
-    Case("event-inner-length", rejoin, "event_drop_malformed", match=EVENT_AUTH),
-    Case("event-inner-length", rejoin, "event_drop_malformed", match=EVENT_ASSOC),
-    Case("event-short", rejoin, "event_drop_malformed", match=EVENT_ASSOC),
-    Case("event-short", rejoin, "event_drop_malformed", match=EVENT_DISCONNECT, slow=True),
-    Case("arm-failed", ping, "firmware_restarts"),
-    Case("crash", ping, "firmware_restarts"),
-    Case("frame-zero", ping, "rx_drop_blank", match=DATA),
-    Case("frame-checksum", ping, "rx_drop_checksum", match=DATA),
-]
-SECOND_BOOT = [
-    Case("boot-tlv-size", ping, "boot_events_malformed", match=TLV_CAPABILITIES, arg=3),
-    Case("boot-tlv-value", ping, "boot_events_malformed", match=TLV_CAPABILITIES, arg=0, slow=True),
-    Case("boot-status", ping, "boot_events_malformed"),
 ]
 
 
@@ -275,11 +241,10 @@ def provoke(lab: Lab, wlan: Wifi, case: Case) -> None:
     esp = lab.esp
     before, counters = wlan.statistics(), esp.counters
     with esp.fault(case.fault, count=case.count, match=case.match, arg=case.arg, must_fire=True):
-        at_boot = case in BOOT or case in SECOND_BOOT
-        if at_boot:
+        if case in BOOT:
             esp.faults.arm("crash")
         case.provoke(wlan)
-        if case.counter == "resets" or at_boot:
+        if case.counter == "resets" or case in BOOT:
             # The driver has to find out by itself, with the fault still armed.
             recovered(lab)
     wlan = recovered(lab)
@@ -321,42 +286,9 @@ def test_boot_event(lab: Lab, working: Wifi, case: Case) -> None:
     provoke(lab, working, case)
 
 
-@parameters(AFTERWARDS)
-def test_boot_event_out_of_the_blue(lab: Lab, working: Wifi, case: Case) -> None:
-    provoke(lab, working, case)
-
-
 @parameters(RADIO)
 def test_radio(lab: Lab, working: Wifi, case: Case) -> None:
     provoke(lab, working, case)
-
-
-def test_the_radio_is_gone_and_returns(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
-    with esp.fault("radio-gone", must_fire=True):
-        working.wait_carrier(False, timeout=20)
-        assert working.scan() == []
-    recovered(lab)
-
-
-def test_the_access_point_jumps_to_another_channel(lab: Lab, working: Wifi, ap: AccessPoint) -> None:
-    with lab.esp.fault("radio-channel-jump", arg=3, must_fire=True):
-        working.wait_carrier(False, timeout=20)
-    assert recovered(lab).scan()
-    ap.set("channel", scenario.CHANNEL)
-    recovered(lab)
-
-
-@pytest.mark.slow
-def test_a_chip_that_never_boots(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
-    with esp.fault("boot-missing", count=0, must_fire=True) as fault:
-        esp.faults.arm("crash")
-        deadline = time.monotonic() + 60
-        while fault.fired < 4:
-            assert time.monotonic() < deadline, "the driver has given up"
-            esp.wait("reset", timeout=30)
-        # Patient, and not deaf: it can be removed meanwhile.
-        assert working.target.run(["rmmod", "esp_hosted"], timeout=30).seconds < UNLOAD_SECONDS
-    recovered(lab)
 
 
 def test_a_boot_that_is_missed_is_tried_again(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
@@ -364,29 +296,6 @@ def test_a_boot_that_is_missed_is_tried_again(lab: Lab, working: Wifi, esp: Copr
     with esp.fault("boot-missing", must_fire=True):
         working.load()
     assert recovered(lab).statistics()["boot_timeouts"] == 1
-
-
-@pytest.fixture
-def second(lab: Lab) -> Iterator[Wifi]:
-    """As `working`, with firmware of the second generation."""
-    if lab.esp.get("generation") != "g2":
-        lab.esp.set("generation", "g2")
-        lab.doubt()
-    yield lab.connected() if lab.doubtful else lab.wlan() and lab.connected()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def first_again(lab: Lab) -> Iterator[None]:
-    """The generation is changed once only, and back at the end."""
-    yield
-    if lab.running:
-        lab.esp.set("generation", "g1")
-        lab.doubt()
-
-
-@parameters([*SECOND_GENERATION, *SECOND_BOOT])
-def test_second_generation(lab: Lab, second: Wifi, case: Case) -> None:
-    provoke(lab, second, case)
 
 
 def test_deauthentication_storm(lab: Lab, working: Wifi, ap: AccessPoint) -> None:
