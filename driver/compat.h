@@ -8,6 +8,7 @@
 #ifndef ESP_HOSTED_COMPAT_H
 #define ESP_HOSTED_COMPAT_H
 
+#include <linux/pm.h>
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/version.h>
@@ -42,6 +43,10 @@ struct cfg80211_ap_update {
 #else
 #define esp_resp_set_addr(resp, mac) \
 	ether_addr_copy((resp)->links[0].addr, mac)
+#endif
+
+#ifndef SYSTEM_SLEEP_PM_OPS
+#define SYSTEM_SLEEP_PM_OPS(sleep, wake) SET_SYSTEM_SLEEP_PM_OPS(sleep, wake)
 #endif
 
 #if ESP_KERNEL(6, 10)
