@@ -56,7 +56,10 @@ def test_package_builds_and_loads_the_module_where_it_is_installed(
     # What udev does on a whole system: bash, which DKMS is written in, needs it.
     builder.run(["ln", "-sfn", "/proc/self/fd", "/dev/fd"])
     install = ["env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--install", PACKAGE]
-    installed = builder.run(install, timeout=INSTALL_SECONDS)
+    installed = builder.run(install, timeout=INSTALL_SECONDS, check=False)
+    if not installed.ok:
+        log = builder.run("tail -n 60 /var/lib/dkms/*/*/build/make.log", check=False).stdout
+        pytest.fail(f"{installed.stdout}{installed.stderr}\nDKMS's log:\n{log}")
     print(installed.stdout, f"{installed.seconds:.0f} s")
     assert (
         builder.run(["dpkg-query", "-W", "-f", "${Status}", "esp-hosted-dkms"]).stdout
