@@ -151,7 +151,7 @@ def _condition(
     text: str, version: tuple[int, int], defined: set[str], wrong: Callable[[str], HarnessError]
 ) -> bool:
     """Whether a condition holds. What is not a name of ours counts as there: the newest kernel has it."""
-    tokens = re.findall(r"\w+|&&|\|\||[!()]|,|[<>=]=?|\S", text)
+    tokens: list[str] = re.findall(r"\w+|&&|\|\||[!()]|,|[<>=]=?|\S", text)
 
     def take(wanted: str = "") -> str:
         if not tokens or (wanted and tokens[0] != wanted):
@@ -339,7 +339,8 @@ def _wrap(head: str, call: str, tail: str) -> str:
     rest_of_call = f"({rest}"[end:]
     indent = _columns(f"{head}{name}(")
     pad = "\t" * (indent // _TAB) + " " * (indent % _TAB)
-    lines, line = [], f"{name}("
+    lines: list[str] = []
+    line = f"{name}("
     for number, argument in enumerate(arguments):
         last = number == len(arguments) - 1
         piece = argument + ("," if not last else ")" + rest_of_call)
