@@ -85,13 +85,28 @@ RULES = (
         "use another SPI controller of the board",
     ),
     Rule(
-        "handshake never rose: check power, wiring and firmware",
+        "neither handshake nor data-ready ever rose: check power and wiring",
         "no boot event: the co-processor never armed a transaction",
-        "check 3.3 V and ground, EN/reset, the handshake wire, and that ESP-Hosted's SPI firmware is "
-        "flashed: its serial console says so at start",
+        "check 3.3 V and ground, EN/reset, the handshake wire, and that ESP-Hosted's SPI "
+        "firmware is flashed: its serial console says so at start",
     ),
     Rule(
-        "handshake pulses but never stays high: check its wiring",
+        "data-ready rose but handshake never did: check its wiring",
+        "no boot event: the co-processor runs, its handshake does not arrive",
+        "check the handshake wire and the overlay's handshake-gpios",
+    ),
+    Rule(
+        "handshake is high even in reset: does it float?",
+        "handshake is not driven by the co-processor",
+        "check the handshake wire, and that the reset wire reaches EN",
+    ),
+    Rule(
+        "data-ready is high even in reset: check the wiring of both lines",
+        "data-ready is not driven by the co-processor, or exchanged with handshake",
+        "check both wires, and that the reset wire reaches EN",
+    ),
+    Rule(
+        "handshake rises but never stays high: check its wiring",
         "no boot event: the handshake line is noisy or swapped with another",
         "check that handshake and data-ready are not exchanged, and ground",
     ),
@@ -101,19 +116,40 @@ RULES = (
         "look for messages of the SPI and DMA drivers above",
     ),
     Rule(
-        "handshake works but MISO is silent: check MISO, SCLK and chip select",
+        "MISO is always low: check MISO, SCLK and chip select",
         "no boot event: the co-processor is alive, its answers do not arrive",
         "check the wires of MISO, SCLK and chip select; MISO and MOSI may be exchanged",
     ),
     Rule(
-        "frames arrive damaged: check wiring, SPI mode and clock",
-        "no boot event that is whole: wrong mode, or too fast for the wires",
-        "shorten the wires (under 10 cm), add a ground beside SCLK, lower spi-max-frequency to 5 MHz",
+        "MISO is always high: check MISO, SCLK and chip select",
+        "no boot event: MISO is not driven",
+        "check the wires of MISO and chip select; MISO may be on another pin",
     ),
     Rule(
-        "it sent other frames: is it already in use?",
+        "frames arrive damaged: check wiring and clock",
+        "no boot event that is whole: too fast for the wires",
+        "shorten the wires (under 10 cm), add a ground beside SCLK, lower spi-max-frequency to 5 "
+        "MHz",
+    ),
+    Rule(
+        "bits are shifted: the bus is not in SPI mode 2, or chip select late",
+        "no boot event that is whole: wrong mode",
+        "leave spi-cpol and remove spi-cpha in the overlay; use a GPIO as chip select (cs-gpios)",
+    ),
+    Rule(
+        "frames arrive with a bad checksum: lower spi-max-frequency",
+        "no boot event that is whole: single bits arrive wrong",
+        "lower spi-max-frequency to 5 MHz, shorten the wires",
+    ),
+    Rule(
+        "other frames arrive: is the chip in use by somebody else?",
         "the co-processor is running and was not restarted",
         "connect reset-gpios, or power it off and on",
+    ),
+    Rule(
+        "the firmware runs but does not say so: does the reset line work?",
+        "the co-processor was not restarted by the reset line",
+        "check the wire from reset-gpios to EN, and its flag (active low)",
     ),
     Rule(
         "malformed boot event",

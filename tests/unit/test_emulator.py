@@ -37,6 +37,7 @@ class Build:
             "qemu/device/dev.c": "device",
             "qemu/engine/engine.c": "engine",
             "qemu/config/esp.mak": "CONFIG",
+            "qemu/qapi/esp.json": "EVENT",
             "qemu/patches/0001-x.patch": PATCH,
         }.items():
             self.write(name, text)
