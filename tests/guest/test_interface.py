@@ -78,7 +78,7 @@ def test_statistics_count_what_was_sent(connected: Wifi) -> None:
         assert after[way]["packets"] - before[way]["packets"] >= 5
         # Ethernet, IPv4 and ICMP headers around 1000 bytes.
         assert after[way]["bytes"] - before[way]["bytes"] >= 5 * (14 + 20 + 8 + 1000)
-        assert after[way]["errors"] == before[way]["errors"] == 0
+        assert after[way]["errors"] == before[way]["errors"]
         assert after[way]["dropped"] == before[way]["dropped"]
 
 
