@@ -72,6 +72,8 @@ def test_scan_sees_the_advertiser(hci: Wifi) -> None:
 
 
 def test_management_interface_finds_the_advertiser(hci: Wifi) -> None:
+    # hcitool scans behind the back of the management interface, which is busy from then on.
+    hci.target.run("hciconfig hci0 down && hciconfig hci0 up")
     job = hci.target.spawn("tail -f /dev/null | btmgmt --index 0 find -l")
     try:
         job.wait_output(BEACON_ADDRESS, 20)

@@ -14,7 +14,7 @@ from harness.coprocessor import Coprocessor
 from harness.target import Job, Target
 from harness.wifi import Wifi
 from tests.guest.lab import Lab
-from tests.guest.waits import LogMark, wait_counter
+from tests.guest.waits import LogMark, wait_counter, wait_running
 
 # What the kernel's test of suspend waits for between suspend and resume.
 ASLEEP_SECONDS = 1
@@ -104,6 +104,7 @@ def test_suspend_with_a_dead_chip(lab: Lab, sleepy: Wifi, esp: Coprocessor, faul
     assert took and float(took[1]) / 1000 < SUSPEND_SECONDS
     esp.faults.disarm_all()
     wlan.wait_carrier(False)
+    wait_running(wlan)
     wlan = lab.connected()
     assert traffic.ping(wlan.target, count=3, interval=0.05, wait=2).received == 3
 
@@ -121,6 +122,7 @@ def test_firmware_that_restarts_in_its_sleep(lab: Lab, sleepy: Wifi, esp: Coproc
     finally:
         esp.set("reboot-ns", usual)
     wait_counter(wlan, "firmware_restarts", before)
+    wait_running(wlan)
     wlan = lab.connected()
     assert traffic.ping(wlan.target, count=3, interval=0.05, wait=2).received == 3
     assert wlan.ip_link()["ifindex"] == index

@@ -40,3 +40,11 @@ def wait_counter(wlan: Wifi, name: str, above: int, timeout: float = 30.0) -> No
         f'until [ "$({count})" -gt {above} ]; do sleep 0.05; done', timeout=timeout, check=False
     )
     assert result.ok, f"{name} did not go beyond {above} within {timeout:g} s"
+
+
+def wait_running(wlan: Wifi, timeout: float = 30.0) -> None:
+    """Wait until the driver has set its co-processor up (again): until then it refuses with ENETDOWN."""
+    wlan.target.run(
+        "until grep -q '^state: running' /sys/kernel/debug/esp_hosted/*/info; do sleep 0.05; done",
+        timeout=timeout,
+    )
