@@ -160,6 +160,8 @@ static void start_boot(struct esp_engine *e, uint64_t delay, uint32_t reason)
     int64_t now = esp_now(e);
     uint64_t arg;
 
+    /* What is flashed may have changed while the reset line was low */
+    e->s.generation = (uint8_t)e->cfg.generation;
     e->s.reset_reason = reason;
     e->s.boot_time = now;
     if (esp_fault(e, FAULT_BOOT_LATE, 0, &arg)) {

@@ -411,6 +411,28 @@ static void data_ready_at_arm(void)
     world_free(&w);
 }
 
+/* Another firmware is flashed while the chip is held in reset */
+static void flashed_in_reset(void)
+{
+    struct esp_config cfg = world_config(ESP_GENERATION_G1);
+    uint8_t rx[FRAME];
+    char err[128] = "";
+    struct world w;
+    struct host *h;
+
+    world_init(&w);
+    h = world_add(&w, &cfg);
+    esp_engine_set_reset(h->engine, false);
+    cfg = *esp_engine_config(h->engine);
+    cfg.generation = ESP_GENERATION_G2;
+    CHECK(esp_engine_configure(h->engine, &cfg, err, sizeof(err)));
+    esp_engine_set_reset(h->engine, true);
+    CHECK(host_receive(h, rx, 2 * SEC) > 0);
+    CHECK(host_command(h, 0, 1, NULL, 0));
+    CHECK_INT(h->rsp_seq, h->seq);
+    world_free(&w);
+}
+
 const struct test g2_tests[] = {
     { "g2: vectors", vectors },
     { "g2: disconnect vector", disconnect_vector },
@@ -420,6 +442,7 @@ const struct test g2_tests[] = {
     { "g2: port", port },
     { "g2: statuses", statuses },
     { "g2: mode", mode_restarts },
+    { "g2: flashed while held in reset", flashed_in_reset },
     { "g2: answers come faster", data_ready_at_arm },
     { 0 }
 };
