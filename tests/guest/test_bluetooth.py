@@ -13,6 +13,9 @@ from harness.wifi import Wifi
 from tests.guest.lab import Lab
 from tests.guest.waits import wait_counter
 
+# Scans of seconds: minutes in all.
+pytestmark = pytest.mark.slow
+
 # The beacon that is always in the model's air (qemu/engine/esp_hci.c).
 BEACON_ADDRESS, BEACON_NAME = "C0:BE:EF:00:00:01", "esp-beacon"
 WITHOUT_BLUETOOTH = 0xA0

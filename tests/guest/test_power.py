@@ -16,6 +16,9 @@ from harness.wifi import Wifi
 from tests.guest.lab import Lab
 from tests.guest.waits import LogMark, wait_counter, wait_running
 
+# Sleeps and time-outs: minutes in all.
+pytestmark = pytest.mark.slow
+
 # What the kernel's test of suspend waits for between suspend and resume.
 ASLEEP_SECONDS = 1
 PING_SECONDS = 5.0

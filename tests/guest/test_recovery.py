@@ -18,6 +18,9 @@ from harness.wifi import Wifi
 from tests.guest.lab import Lab
 from tests.guest.waits import LogMark, wait_counter
 
+# Restarts and time-outs: minutes in all.
+pytestmark = pytest.mark.slow
+
 BOOT_NS = 100_000_000
 RESPONSE = 2
 INIT_IF, GET_MAC, SCAN, DEINIT_IF, STA_AUTH, STA_ASSOC, RSSI = 1, 3, 4, 7, 11, 12, 27

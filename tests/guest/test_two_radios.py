@@ -104,6 +104,7 @@ def test_access_point_and_station(ap: Radio, sta: Radio, kind: str) -> None:
             assert "pmf=" in status
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_iperf_between_two_radios(ap: Radio, sta: Radio, kind: str) -> None:
     with access_point(ap, SECURITY[kind]), station(sta, SECURITY[kind]):
@@ -153,6 +154,7 @@ def test_the_station_leaves(ap: Radio, sta: Radio, kind: str) -> None:
         assert ended(daemon) == 1 and hostapd.count("AP-STA-DISCONNECTED") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_the_access_point_sends_the_station_away(ap: Radio, sta: Radio, kind: str) -> None:
     with access_point(ap, SECURITY[kind]) as hostapd, station(sta, SECURITY[kind]) as daemon:
@@ -166,6 +168,7 @@ def test_the_access_point_sends_the_station_away(ap: Radio, sta: Radio, kind: st
         assert sta.ping(AP_ADDRESS) == 3
 
 
+@pytest.mark.slow
 def test_settings_of_two_instances_are_their_own(ap: Radio, sta: Radio) -> None:
     ap.iw("set", "txpower", "fixed", "1100")
     sta.iw("set", "txpower", "fixed", "700")
@@ -175,6 +178,7 @@ def test_settings_of_two_instances_are_their_own(ap: Radio, sta: Radio) -> None:
         assert "txpower 20.00 dBm" in one.iw("info")
 
 
+@pytest.mark.slow
 def test_two_stations_of_one_access_point(radios: dict[str, Radio]) -> None:
     ap, first, second = radios["esp0"], radios["esp1"], radios["esp2"]
     security = SECURITY["wpa2"]
@@ -193,6 +197,7 @@ def test_two_stations_of_one_access_point(radios: dict[str, Radio]) -> None:
         assert second.ping(AP_ADDRESS) == 3
 
 
+@pytest.mark.slow
 def test_different_security_side_by_side(radios: dict[str, Radio]) -> None:
     ap, wpa3, wpa2 = radios["esp0"], radios["esp1"], radios["esp2"]
     with (
@@ -210,6 +215,7 @@ def heard(radio: Radio, *words: str) -> set[str]:
     return {bss.ssid for bss in radio.scan("flush", "freq", str(FREQUENCY), *words)}
 
 
+@pytest.mark.slow
 def test_a_stopped_access_point_is_silent(ap: Radio, sta: Radio) -> None:
     with access_point(ap, SECURITY["wpa2"]):
         assert SSID in heard(sta)
@@ -221,12 +227,14 @@ def test_a_stopped_access_point_is_silent(ap: Radio, sta: Radio) -> None:
         assert SSID in heard(ap)
 
 
+@pytest.mark.slow
 def test_hidden_access_point_is_found_by_its_name(ap: Radio, sta: Radio) -> None:
     with access_point(ap, SECURITY["open"], more="ignore_broadcast_ssid=1\n"):
         assert SSID not in heard(sta)
         assert SSID in heard(sta, "ssid", SSID)
 
 
+@pytest.mark.slow
 def test_roaming(radios: dict[str, Radio]) -> None:
     near, sta, far = radios["esp0"], radios["esp1"], radios["esp2"]
     security = SECURITY["wpa2"]
@@ -254,6 +262,7 @@ def test_roaming(radios: dict[str, Radio]) -> None:
             places[here][0].wait(f"AP-STA-DISCONNECTED {sta.mac}", count=number // 2 + 1)
 
 
+@pytest.mark.slow
 def test_new_group_keys(ap: Radio, sta: Radio) -> None:
     """The station answers new keys; firmware that loses the Ethernet header of the answer does no harm."""
     security = SECURITY["wpa2"]
@@ -276,6 +285,7 @@ def reconnect(target: Target, daemon: Daemon, count: int) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_a_hundred_reconnects(ap: Radio, sta: Radio, kind: str) -> None:
     security: Security = SECURITY[kind]
@@ -291,6 +301,7 @@ def test_a_hundred_reconnects(ap: Radio, sta: Radio, kind: str) -> None:
             assert after[name] == before[name], name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_scans_do_not_disturb_an_authentication(ap: Radio, sta: Radio, kind: str) -> None:
     """A scan between two messages of an authentication would have the firmware withhold the next one."""
@@ -305,6 +316,7 @@ def test_scans_do_not_disturb_an_authentication(ap: Radio, sta: Radio, kind: str
     assert "scanning" in said.stdout
 
 
+@pytest.mark.slow
 def test_second_band(radios: dict[str, Radio]) -> None:
     """One chip has it: its channels are offered, and used; other chips do not offer them."""
     one, two = radios["esp0"], radios["esp2"]
@@ -331,6 +343,7 @@ def element(size: int) -> str:
     return f"dd{size - 2:02x}" + "0050f2ff" + "00" * (size - 6)
 
 
+@pytest.mark.slow
 def test_too_much_for_the_firmware(ap: Radio, sta: Radio) -> None:
     """Elements beyond the protocol's length fields are refused, not cut off."""
     security = SECURITY["open"]
@@ -346,6 +359,7 @@ def test_too_much_for_the_firmware(ap: Radio, sta: Radio) -> None:
         daemon.wait("CTRL-EVENT-CONNECTED", count=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "why"),
     [
@@ -393,6 +407,7 @@ def keys(path: Path) -> list[Key]:
     return found
 
 
+@pytest.mark.slow
 def test_keys_on_the_wire(ap: Radio, sta: Radio, tmp_path: Path) -> None:
     """Pairwise keys have index 0 and the peer's address, group keys neither; IGTKs have index 4 or 5."""
     files = {radio.name: radio.esp.record(tmp_path) for radio in (ap, sta)}
@@ -412,6 +427,7 @@ def test_keys_on_the_wire(ap: Radio, sta: Radio, tmp_path: Path) -> None:
     assert keys(files[sta.name].pcapng)[0].material == keys(files[ap.name].pcapng)[-1].material
 
 
+@pytest.mark.slow
 def test_michael_keys_are_swapped(ap: Radio, sta: Radio, tmp_path: Path) -> None:
     """The wire has the Michael keys the other way round than cfg80211 (protocol.md 7.8)."""
     files = sta.esp.record(tmp_path)

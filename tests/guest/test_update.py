@@ -17,6 +17,9 @@ from tests.guest.lab import Lab
 from tests.guest.waits import LogMark
 from tests.recordings import pcapng
 
+# Transfers of whole images: minutes in all.
+pytestmark = pytest.mark.slow
+
 IMAGE = "esp-hosted-test.bin"
 CHUNK = 1016
 SIZE = 40 * CHUNK + 300
