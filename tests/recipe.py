@@ -35,7 +35,7 @@ def parse(layer: Path, recipe: Path, names: list[str]) -> dict[str, Any]:
             (classes / f"{name}.bbclass").touch()
         data = bb.data_smart.DataSmart()
         settings = {"BBPATH": scratch, "LAYERDIR": str(layer), "BBFILES": "", "BBFILE_COLLECTIONS": "",
-                    "BB_SIGNATURE_HANDLER": "noop", "WORKDIR": "/work", "PN": recipe.name.partition("_")[0],
+                    "BB_SIGNATURE_HANDLER": "noop", "WORKDIR": "/build", "PN": recipe.name.partition("_")[0],
                     "__bbclasstype": "recipe"}  # fmt: skip
         for name, value in settings.items():
             data.setVar(name, value)

@@ -18,7 +18,7 @@ from harness.wifi import Wifi
 # A compiler on an emulated processor.
 INSTALL_SECONDS = 3600.0
 MEMORY = "3G"
-PACKAGE = "/root/esp-hosted-dkms.deb"
+PACKAGE = "/esp-hosted-dkms.deb"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def builder(prepared: Prepared, tmp_path: Path) -> Iterator[QemuTarget]:
             with part.open("rb") as source:
                 shutil.copyfileobj(source, target)
         tree = tmp_path / "tree"
-        (tree / "root").mkdir(parents=True)
+        tree.mkdir()
         shutil.copyfile(packages.dkms_package(), tree / PACKAGE.lstrip("/"))
         cpio.write(tree, target)
     assert prepared.board.qemu

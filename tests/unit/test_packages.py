@@ -224,7 +224,7 @@ def test_recipe(name: str) -> None:
     found = recipe(name, "SRC_URI", "S", "FILESEXTRAPATHS", "LIC_FILES_CHKSUM", "LICENSE", "SUMMARY")
     directory = Path(found["FILESEXTRAPATHS"].split(":")[0]) / found["SRC_URI"].removeprefix("file://")
     assert directory in (REPO / "driver", devicetree.OVERLAYS)
-    assert found["S"] == f"/work/{directory.name}"
+    assert found["S"] == f"/build/{directory.name}"
     licence = re.fullmatch(r"file://(.+);beginline=1;endline=1;md5=([0-9a-f]{32})", found["LIC_FILES_CHKSUM"])
     assert licence
     first = (directory / licence.group(1)).read_bytes().splitlines(keepends=True)[0]
