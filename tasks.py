@@ -16,7 +16,7 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix", "fuzz"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
-    "Real boards": ("wiring", "overlays", "package", "flash-esp"),
+    "Real boards": ("wiring", "overlays", "package", "flash", "flash-esp"),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
@@ -158,6 +158,22 @@ def wiring(c: Context, board: str = "rpi4", chip: str = "", write: bool = False)
         wires.write()
     else:
         wires.show(board, chip)
+
+
+@task(
+    positional=["image"],
+    help={
+        "image": "disk image, may be .xz or .gz; IMAGE.bmap beside it is used",
+        "device": "the card: /dev/sdb, /dev/mmcblk0, or an image file",
+        "yes": "do not ask for the device's name",
+        "not-removable": "also a device that cannot be taken out of this machine",
+    },
+)
+def flash(c: Context, image: str, device: str, yes: bool = False, not_removable: bool = False) -> None:
+    """Write a disk image to a card and read it back; what is in use is refused."""
+    from harness import flash as run
+
+    run.run(Path(image), Path(device), yes=yes, fixed=not_removable)
 
 
 @task(
