@@ -149,7 +149,7 @@ static int esp_send_station(struct esp_vif *vif, u16 op, const u8 *mac,
 		memcpy(req.ext_capab, params->ext_capab,
 		       min_t(size_t, params->ext_capab_len, 4));
 	if (op == ESP_STATION_ADD)
-		esp_station_caps(&req, &params->link_sta_params);
+		esp_station_caps(&req, esp_link_params(params));
 
 	return esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
 }

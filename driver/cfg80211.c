@@ -6,6 +6,7 @@
  * roles are in sta.c and ap.c, scans in scan.c, keys in key.c.
  */
 
+#include <linux/ctype.h>
 #include <linux/etherdevice.h>
 #include <linux/ieee80211.h>
 #include <linux/rtnetlink.h>
@@ -237,19 +238,19 @@ static const struct cfg80211_ops esp_cfg80211_ops = {
 	.assoc = esp_assoc,
 	.deauth = esp_deauth,
 	.disassoc = esp_disassoc,
-	.get_channel = ESP_OP_CHANNEL(esp_get_channel),
+	.get_channel = ESP_OP_LINK(esp_get_channel),
 	.get_station = ESP_OP(esp_get_station),
 	.dump_station = ESP_OP(esp_dump_station),
 	.add_station = ESP_OP(esp_add_station),
 	.del_station = ESP_OP(esp_del_station),
 	.change_station = ESP_OP(esp_change_station),
-	.add_key = ESP_OP(esp_add_key),
-	.del_key = ESP_OP(esp_del_key),
-	.set_default_key = esp_set_default_key,
-	.set_default_mgmt_key = ESP_OP(esp_set_default_mgmt_key),
+	.add_key = ESP_OP_KEY(esp_add_key),
+	.del_key = ESP_OP_KEY(esp_del_key),
+	.set_default_key = ESP_OP_DEFAULT_KEY(esp_set_default_key),
+	.set_default_mgmt_key = ESP_OP_KEY(esp_set_default_mgmt_key),
 	.start_ap = esp_start_ap,
 	.change_beacon = ESP_OP_BEACON(esp_change_beacon),
-	.stop_ap = esp_stop_ap,
+	.stop_ap = ESP_OP_LINK(esp_stop_ap),
 	.mgmt_tx = ESP_OP_COOKIE(esp_mgmt_tx),
 	.probe_peer = ESP_OP_COOKIE(esp_probe_station),
 	.set_tx_power = ESP_OP_TXPOWER(esp_set_tx_power),
@@ -288,7 +289,9 @@ int esp_cfg80211_up(struct esp_vif *vif)
 static void esp_cfg80211_abort(struct esp_vif *vif)
 {
 	esp_scan_finish(vif, true);
+	esp_session_lock(&vif->wdev);
 	esp_sta_abort(vif);
+	esp_session_unlock(&vif->wdev);
 	vif->scan.noise = false;
 	vif->sta.leaving = false;
 	esp_ap_abort(vif);
@@ -323,11 +326,11 @@ void esp_cfg80211_down(struct esp_vif *vif)
  */
 void esp_cfg80211_restarted(struct esp_hosted *esp)
 {
-	wiphy_lock(esp->wiphy);
+	esp_wiphy_lock(esp);
 	skb_queue_purge(&esp->events);
 	esp_cfg80211_abort(esp->vif);
 	memset(esp->country_sent, 0, sizeof(esp->country_sent));
-	wiphy_unlock(esp->wiphy);
+	esp_wiphy_unlock(esp);
 }
 
 /**
@@ -343,14 +346,14 @@ int esp_cfg80211_replay(struct esp_hosted *esp)
 	struct esp_vif *vif = esp->vif;
 	int err = 0;
 
-	wiphy_lock(esp->wiphy);
+	esp_wiphy_lock(esp);
 	if (READ_ONCE(vif->up))
 		err = esp_cfg80211_up(vif);
 	if (!err && esp->tx_power)
 		err = esp_send_tx_power(esp, esp->tx_power);
 	if (!err)
 		err = esp_send_country(esp);
-	wiphy_unlock(esp->wiphy);
+	esp_wiphy_unlock(esp);
 
 	return err;
 }
@@ -539,11 +542,11 @@ int esp_cfg80211_register(struct esp_hosted *esp, const u8 *mac)
 unregister:
 	esp_link_close(&esp->link);
 	skb_queue_purge(&esp->events);
-	wiphy_lock(wiphy);
+	esp_wiphy_lock(esp);
 	wiphy_work_cancel(wiphy, &esp->event_work);
 	wiphy_work_cancel(wiphy, &esp->regd_work);
 	wiphy_work_cancel(wiphy, &esp->mgmt_work);
-	wiphy_unlock(wiphy);
+	esp_wiphy_unlock(esp);
 	wiphy_unregister(wiphy);
 	if (esp->vif)
 		esp_netdev_free(esp->vif);

@@ -4,11 +4,14 @@
  *
  * The driver is written against the newest kernel API. This is the only file
  * that may mention a kernel version; an in-tree copy of the driver drops it.
+ * What is too long for a header is in compat.c.
  */
 #ifndef ESP_HOSTED_COMPAT_H
 #define ESP_HOSTED_COMPAT_H
 
+#include <linux/netdevice.h>
 #include <linux/pm.h>
+#include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 #include <linux/timer.h>
 #include <linux/version.h>
@@ -32,8 +35,183 @@
 #define timer_shutdown_sync del_timer_sync
 #endif
 
+/* Power management */
+
+#ifndef pm_sleep_ptr
+#define pm_sleep_ptr(ptr) (IS_ENABLED(CONFIG_PM_SLEEP) ? (ptr) : NULL)
+#endif
+
+#ifndef SYSTEM_SLEEP_PM_OPS
+#define SYSTEM_SLEEP_PM_OPS(sleep, wake) SET_SYSTEM_SLEEP_PM_OPS(sleep, wake)
+#endif
+
+/* Network interface */
+
+#if !ESP_KERNEL(6, 1)
+#define netif_napi_add(ndev, napi, poll) \
+	netif_napi_add(ndev, napi, poll, NAPI_POLL_WEIGHT)
+
+/* The core does not allocate the counters of every processor yet. */
+#define ESP_COMPAT_TSTATS
+#define esp_use_tstats(ndev)
+#define alloc_netdev_mqs esp_compat_alloc_netdev
+#define free_netdev esp_compat_free_netdev
+
+struct net_device *esp_compat_alloc_netdev(int priv, const char *name,
+					   unsigned char assigned,
+					   void (*setup)(struct net_device *),
+					   unsigned int txqs, unsigned int rxqs);
+void esp_compat_free_netdev(struct net_device *ndev);
+#else
+#define esp_use_tstats(ndev) \
+	((ndev)->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS)
+#endif
+
+#if !ESP_KERNEL(5, 17)
+struct kernel_ethtool_ringparam;
+#endif
+
+#if !ESP_KERNEL(5, 11)
+static inline void dev_sw_netstats_tx_add(struct net_device *ndev,
+					  unsigned int packets,
+					  unsigned int len)
+{
+	struct pcpu_sw_netstats *stats = this_cpu_ptr(ndev->tstats);
+
+	u64_stats_update_begin(&stats->syncp);
+	stats->tx_packets += packets;
+	stats->tx_bytes += len;
+	u64_stats_update_end(&stats->syncp);
+}
+#endif
+
+/*
+ * Locks of cfg80211. Before 5.12 there is no wiphy mutex: RTNL does its work,
+ * and the operations run under it. wiphy_lock() is for those who hold RTNL
+ * anyway, esp_wiphy_lock() for those who do not.
+ */
+#if ESP_KERNEL(5, 12)
+#define esp_wiphy_lock(esp) wiphy_lock((esp)->wiphy)
+#define esp_wiphy_unlock(esp) wiphy_unlock((esp)->wiphy)
+#define esp_lend_lock(esp)
+#define esp_lend_unlock(esp)
+#else
+struct esp_hosted;
+
+#define ESP_COMPAT_RTNL
+#define esp_wiphy_lock esp_compat_lock
+#define esp_wiphy_unlock esp_compat_unlock
+
+void esp_compat_lock(struct esp_hosted *esp);
+void esp_compat_unlock(struct esp_hosted *esp);
+/* The state worker works for one who holds RTNL and waits for it. */
+void esp_lend_lock(struct esp_hosted *esp);
+void esp_lend_unlock(struct esp_hosted *esp);
+
+static inline void wiphy_lock(struct wiphy *wiphy)
+{
+	ASSERT_RTNL();
+}
+
+static inline void wiphy_unlock(struct wiphy *wiphy)
+{
+}
+
+#define cfg80211_register_netdevice register_netdevice
+#define cfg80211_unregister_netdevice unregister_netdevice
+#endif
+
+/* Before 6.7 reports about a station's session need another mutex. */
+#if ESP_KERNEL(6, 7)
+#define esp_session_lock(wdev)
+#define esp_session_unlock(wdev)
+#else
+#define esp_session_lock(wdev) mutex_lock(&(wdev)->mtx)
+#define esp_session_unlock(wdev) mutex_unlock(&(wdev)->mtx)
+#endif
+
+/*
+ * Work under the wiphy mutex came in 6.5, and to some older kernels later:
+ * Kbuild looks whether it is there.
+ */
+#ifdef ESP_NO_WIPHY_WORK
+struct wiphy_work;
+typedef void (*wiphy_work_func_t)(struct wiphy *, struct wiphy_work *);
+
+struct wiphy_work {
+	struct list_head entry;
+	wiphy_work_func_t func;
+};
+
+struct wiphy_delayed_work {
+	struct wiphy_work work;
+	struct wiphy *wiphy;
+	struct timer_list timer;
+};
+
+#define wiphy_unregister esp_compat_wiphy_unregister
+
+void wiphy_work_init(struct wiphy_work *work, wiphy_work_func_t func);
+void wiphy_work_queue(struct wiphy *wiphy, struct wiphy_work *work);
+void wiphy_work_cancel(struct wiphy *wiphy, struct wiphy_work *work);
+void wiphy_delayed_work_init(struct wiphy_delayed_work *dwork,
+			     wiphy_work_func_t func);
+void wiphy_delayed_work_queue(struct wiphy *wiphy,
+			      struct wiphy_delayed_work *dwork,
+			      unsigned long delay);
+void wiphy_delayed_work_cancel(struct wiphy *wiphy,
+			       struct wiphy_delayed_work *dwork);
+void esp_compat_wiphy_unregister(struct wiphy *wiphy);
+#endif
+
+/* Multi-link: requests and reports name a link, which we never have. */
+
+#if ESP_KERNEL(6, 0)
+#define esp_link_params(params) (&(params)->link_sta_params)
+#define esp_req_link(req) ((req)->link_id)
+#define esp_disassoc_addr(req) ((req)->ap_addr)
+#else
+#define link_station_parameters station_parameters
+#define esp_link_params(params) (params)
+#define esp_req_link(req) (-1)
+#define esp_disassoc_addr(req) ((req)->bss->bssid)
+
+struct cfg80211_rx_assoc_resp_data {
+	const u8 *buf;
+	size_t len;
+	int uapsd_queues;
+	struct {
+		const u8 *addr;
+		struct cfg80211_bss *bss;
+	} links[15];
+};
+
+static inline void
+esp_compat_rx_assoc_resp(struct net_device *ndev,
+			 struct cfg80211_rx_assoc_resp_data *resp)
+{
+	cfg80211_rx_assoc_resp(ndev, resp->links[0].bss, resp->buf, resp->len,
+			       resp->uapsd_queues, NULL, 0);
+}
+
+#define cfg80211_rx_assoc_resp esp_compat_rx_assoc_resp
+
+struct cfg80211_assoc_failure {
+	struct cfg80211_bss *bss[1];
+	bool timeout;
+};
+
+static inline void cfg80211_assoc_failure(struct net_device *ndev,
+					  struct cfg80211_assoc_failure *data)
+{
+	cfg80211_assoc_timeout(ndev, data->bss[0]);
+}
+#endif
+
 #if !ESP_KERNEL(6, 7)
+#if ESP_KERNEL(6, 0)
 #define cfg80211_rx_assoc_resp_data cfg80211_rx_assoc_resp
+#endif
 
 struct cfg80211_ap_update {
 	struct cfg80211_beacon_data beacon;
@@ -45,9 +223,12 @@ struct cfg80211_ap_update {
 	ether_addr_copy((resp)->links[0].addr, mac)
 #endif
 
-#ifndef SYSTEM_SLEEP_PM_OPS
-#define SYSTEM_SLEEP_PM_OPS(sleep, wake) SET_SYSTEM_SLEEP_PM_OPS(sleep, wake)
+#if !ESP_KERNEL(5, 11)
+#define cfg80211_tx_mlme_mgmt(ndev, frame, len, reconnect) \
+	cfg80211_tx_mlme_mgmt(ndev, frame, len)
 #endif
+
+/* Others */
 
 #if ESP_KERNEL(6, 10)
 #define ESP_ASSIGN_STR(dst) __assign_str(dst)
@@ -74,11 +255,40 @@ static inline bool esp_wants_wifi_status(const struct sk_buff *skb)
 #define probe_peer probe_client
 #endif
 
-/* In 7.3 the core began to choose the cookies of management frames. */
+/*
+ * What only older kernels need of a device: compat.c's own things, and cookies
+ * of management frames, which the core chooses since 7.3.
+ */
+#ifdef ESP_NO_WIPHY_WORK
+/**
+ * struct esp_compat - what is missing in the kernel
+ * @lock: protects @works
+ * @works: works that wait for their turn
+ * @run: runs them
+ * @lent_lock: held by who works under RTNL that another one holds
+ * @lent: one who holds RTNL waits for the state worker
+ * @borrowed: the state worker uses it
+ */
+struct esp_compat {
+	spinlock_t lock; /* protects works */
+	struct list_head works;
+	struct work_struct run;
+	struct mutex lent_lock; /* protects lent */
+	bool lent;
+	bool borrowed;
+};
+
+#define ESP_COMPAT_FIELDS struct esp_compat compat; u64 cookie
+
+struct esp_hosted;
+void esp_compat_init(struct esp_hosted *esp);
+#else
+#define esp_compat_init(esp)
 #if ESP_KERNEL(7, 3)
 #define ESP_COMPAT_FIELDS
 #else
 #define ESP_COMPAT_FIELDS u64 cookie
+#endif
 #endif
 
 #endif /* ESP_HOSTED_COMPAT_H */
@@ -92,8 +302,12 @@ static inline bool esp_wants_wifi_status(const struct sk_buff *skb)
 
 #if ESP_KERNEL(7, 1)
 #define ESP_OP(name) name
+#define ESP_OP_KEY(name) name
 #else
 #define ESP_OP(name) name##_ndev
+
+#if ESP_KERNEL(6, 1)
+#define ESP_OP_KEY(name) name##_ndev
 
 static int esp_add_key_ndev(struct wiphy *wiphy, struct net_device *ndev,
 			    int link_id, u8 index, bool pairwise,
@@ -118,6 +332,30 @@ static int esp_set_default_mgmt_key_ndev(struct wiphy *wiphy,
 	return esp_set_default_mgmt_key(wiphy, ndev->ieee80211_ptr, link_id,
 					index);
 }
+#else
+#define ESP_OP_KEY(name) name##_ndev_only
+
+static int esp_add_key_ndev_only(struct wiphy *wiphy, struct net_device *ndev,
+				 u8 index, bool pairwise, const u8 *mac,
+				 struct key_params *params)
+{
+	return esp_add_key(wiphy, ndev->ieee80211_ptr, -1, index, pairwise,
+			   mac, params);
+}
+
+static int esp_del_key_ndev_only(struct wiphy *wiphy, struct net_device *ndev,
+				 u8 index, bool pairwise, const u8 *mac)
+{
+	return esp_del_key(wiphy, ndev->ieee80211_ptr, -1, index, pairwise,
+			   mac);
+}
+
+static int esp_set_default_mgmt_key_ndev_only(struct wiphy *wiphy,
+					      struct net_device *ndev, u8 index)
+{
+	return esp_set_default_mgmt_key(wiphy, ndev->ieee80211_ptr, -1, index);
+}
+#endif
 
 static int esp_add_station_ndev(struct wiphy *wiphy, struct net_device *ndev,
 				const u8 *mac,
@@ -166,13 +404,32 @@ static int esp_change_beacon_data(struct wiphy *wiphy, struct net_device *ndev,
 }
 #endif
 
-#if ESP_KERNEL(6, 0)
-#define ESP_OP_CHANNEL(name) name
+#if ESP_KERNEL(6, 1)
+#define ESP_OP_DEFAULT_KEY(name) name
 #else
-#define ESP_OP_CHANNEL(name) name##_link
+#define ESP_OP_DEFAULT_KEY(name) name##_any_link
 
-static int esp_get_channel_link(struct wiphy *wiphy, struct wireless_dev *wdev,
-				struct cfg80211_chan_def *chandef)
+static int esp_set_default_key_any_link(struct wiphy *wiphy,
+					struct net_device *ndev, u8 index,
+					bool unicast, bool multicast)
+{
+	return esp_set_default_key(wiphy, ndev, -1, index, unicast, multicast);
+}
+#endif
+
+#if ESP_KERNEL(6, 0)
+#define ESP_OP_LINK(name) name
+#else
+#define ESP_OP_LINK(name) name##_any_link
+
+static int esp_stop_ap_any_link(struct wiphy *wiphy, struct net_device *ndev)
+{
+	return esp_stop_ap(wiphy, ndev, 0);
+}
+
+static int esp_get_channel_any_link(struct wiphy *wiphy,
+				    struct wireless_dev *wdev,
+				    struct cfg80211_chan_def *chandef)
 {
 	return esp_get_channel(wiphy, wdev, 0, chandef);
 }
@@ -230,3 +487,44 @@ static int esp_probe_station_new_cookie(struct wiphy *wiphy,
 #endif
 
 #endif /* ESP_COMPAT_OPS */
+
+/* Operations of ethtool, in the same way. */
+#if defined(ESP_COMPAT_ETHTOOL) && !defined(ESP_OP_RING)
+
+#if ESP_KERNEL(5, 17)
+#define ESP_OP_RING(name) name
+#else
+#define ESP_OP_RING(name) name##_only
+
+static void esp_get_ringparam_only(struct net_device *ndev,
+				   struct ethtool_ringparam *ring)
+{
+	esp_get_ringparam(ndev, ring, NULL, NULL);
+}
+
+static int esp_set_ringparam_only(struct net_device *ndev,
+				  struct ethtool_ringparam *ring)
+{
+	return esp_set_ringparam(ndev, ring, NULL, NULL);
+}
+#endif
+
+#endif /* ESP_COMPAT_ETHTOOL */
+
+/* Operations of a SPI driver. */
+#if defined(ESP_COMPAT_SPI) && !defined(ESP_OP_SPI)
+
+#if ESP_KERNEL(5, 18)
+#define ESP_OP_SPI(name) name
+#else
+#define ESP_OP_SPI(name) name##_int
+
+static int esp_remove_int(struct spi_device *spi)
+{
+	esp_remove(spi);
+
+	return 0;
+}
+#endif
+
+#endif /* ESP_COMPAT_SPI */

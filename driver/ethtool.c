@@ -251,12 +251,16 @@ static void esp_get_ethtool_stats(struct net_device *ndev,
 		data[i] = READ_ONCE(vif->esp->stats[i]);
 }
 
+/* The parameters of some operations depend on the kernel. */
+#define ESP_COMPAT_ETHTOOL
+#include "compat.h"
+
 const struct ethtool_ops esp_ethtool_ops = {
 	.get_drvinfo = esp_get_drvinfo,
 	.get_link = ethtool_op_get_link,
 	.get_link_ksettings = esp_get_link_ksettings,
-	.get_ringparam = esp_get_ringparam,
-	.set_ringparam = esp_set_ringparam,
+	.get_ringparam = ESP_OP_RING(esp_get_ringparam),
+	.set_ringparam = ESP_OP_RING(esp_set_ringparam),
 	.get_msglevel = esp_get_msglevel,
 	.set_msglevel = esp_set_msglevel,
 	.get_strings = esp_get_strings,

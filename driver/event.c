@@ -227,7 +227,7 @@ static void esp_sta_set_rate(struct esp_vif *vif,
 	for (i = 0; i < ARRAY_SIZE(rate_elems); i++) {
 		elem = cfg80211_find_elem(rate_elems[i], ies, len);
 		for (j = 0; elem && j < elem->datalen; j++)
-			best = max(best, elem->data[j] & 0x7f);
+			best = max_t(u8, best, elem->data[j] & 0x7f);
 	}
 	/* 500 kbit/s units on the air, 100 kbit/s units here */
 	rate->legacy = min(best * 5, 540U);
@@ -542,6 +542,7 @@ void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work)
 	skb_queue_splice_init(&esp->events, &batch);
 	spin_unlock_irq(&esp->events.lock);
 
+	esp_session_lock(&esp->vif->wdev);
 	while ((skb = __skb_dequeue(&batch))) {
 		switch (esp_skb_cb(skb)->pkt_type) {
 		case ESP_PKT_EVENT:
@@ -556,4 +557,5 @@ void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work)
 		}
 		consume_skb(skb);
 	}
+	esp_session_unlock(&esp->vif->wdev);
 }

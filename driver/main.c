@@ -549,6 +549,7 @@ static int esp_probe(struct spi_device *spi)
 	esp->dev = dev;
 	esp->spi = spi;
 	spin_lock_init(&esp->state_lock);
+	esp_compat_init(esp);
 	INIT_WORK(&esp->work, esp_work);
 	INIT_DELAYED_WORK(&esp->boot_timeout, esp_boot_timeout);
 	skb_queue_head_init(&esp->events);
@@ -734,6 +735,10 @@ static const struct spi_device_id esp_spi_ids[] = {
 };
 MODULE_DEVICE_TABLE(spi, esp_spi_ids);
 
+/* What remove() returns depends on the kernel. */
+#define ESP_COMPAT_SPI
+#include "compat.h"
+
 static struct spi_driver esp_driver = {
 	.driver = {
 		.name = ESP_DRV_NAME,
@@ -743,7 +748,7 @@ static struct spi_driver esp_driver = {
 	},
 	.id_table = esp_spi_ids,
 	.probe = esp_probe,
-	.remove = esp_remove,
+	.remove = ESP_OP_SPI(esp_remove),
 	.shutdown = esp_shutdown,
 };
 

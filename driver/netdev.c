@@ -482,7 +482,7 @@ struct net_device *esp_netdev_alloc(struct esp_hosted *esp)
 	ndev->netdev_ops = &esp_netdev_ops;
 	ndev->ethtool_ops = &esp_ethtool_ops;
 	ndev->watchdog_timeo = ESP_TX_WATCHDOG;
-	ndev->pcpu_stat_type = NETDEV_PCPU_STAT_TSTATS;
+	esp_use_tstats(ndev);
 	/* Queued skbs are linked into our lists. */
 	ndev->priv_flags &= ~IFF_TX_SKB_SHARING;
 	/*

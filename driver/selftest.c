@@ -162,8 +162,10 @@ static void esp_test_offline(struct esp_hosted *esp, u64 *data)
 
 	reinit_completion(&esp->restarted);
 	esp_recover(esp, NULL);
+	esp_lend_lock(esp);
 	data[ESP_TEST_BOOT] = !wait_for_completion_timeout(&esp->restarted,
 							   ESP_TEST_RESTART);
+	esp_lend_unlock(esp);
 }
 
 /**

@@ -180,7 +180,9 @@ static void esp_sta_timeout(struct wiphy *wiphy, struct wiphy_work *work)
 	/* Whatever the firmware still tries, it is over. */
 	if (esp_running(vif->esp))
 		esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
+	esp_session_lock(&vif->wdev);
 	esp_sta_fail(vif);
+	esp_session_unlock(&vif->wdev);
 }
 
 /**
@@ -276,7 +278,7 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 	u8 alg;
 	int err;
 
-	if (req->link_id >= 0 || req->ie_len)
+	if (esp_req_link(req) >= 0 || req->ie_len)
 		return -EOPNOTSUPP;
 	switch (req->auth_type) {
 	case NL80211_AUTHTYPE_OPEN_SYSTEM:
@@ -348,7 +350,7 @@ int esp_assoc(struct wiphy *wiphy, struct net_device *ndev,
 	struct esp_req_assoc assoc = {};
 	int err;
 
-	if (req->link_id >= 0)
+	if (esp_req_link(req) >= 0)
 		return -EOPNOTSUPP;
 	if (req->ie_len > ESP_ASSOC_IE_MAX)
 		return -EINVAL;
@@ -412,7 +414,7 @@ int esp_deauth(struct wiphy *wiphy, struct net_device *ndev,
 int esp_disassoc(struct wiphy *wiphy, struct net_device *ndev,
 		 struct cfg80211_disassoc_request *req)
 {
-	return esp_leave(netdev_priv(ndev), req->ap_addr, req->reason_code);
+	return esp_leave(netdev_priv(ndev), esp_disassoc_addr(req), req->reason_code);
 }
 
 static void esp_sta_fill_station(struct esp_vif *vif, struct station_info *sinfo)

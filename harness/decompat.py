@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 
 COMPAT = "compat.h"
+# What only old kernels need of it.
+REPLACEMENTS = "compat.c"
 _OURS = "ESP_"
 _INCLUDE = re.compile(r'\s*#\s*include\s+"compat\.h"\s*')
 # What an identifier in the sources may be inside of, and is then none.
@@ -47,7 +49,11 @@ def resolve(sources: Mapping[str, str], version: tuple[int, int]) -> dict[str, s
     if COMPAT not in sources:
         return dict(sources)
     meaning = evaluate(sources[COMPAT], version, _switches(sources))
-    return {name: _rewrite(text, meaning) for name, text in sources.items() if name != COMPAT}
+    return {
+        name: _rewrite(text, meaning)
+        for name, text in sources.items()
+        if name not in (COMPAT, REPLACEMENTS)
+    }
 
 
 def _switches(sources: Mapping[str, str]) -> set[str]:
@@ -314,7 +320,10 @@ def _substitute(macro: Macro, arguments: list[str]) -> str:
         return value + arrow if re.fullmatch(r"[\w.>-]+", value) else f"({value}){arrow}"
 
     body = re.sub(r"\s*##\s*", "\0", macro.body)
-    return re.sub(r"(?<![\w)])\((\w+)\)(->)?|[A-Za-z_]\w*", word, body).replace("\0", "")
+    new = re.sub(r"(?<![\w)])\((\w+)\)(->)?|[A-Za-z_]\w*", word, body).replace("\0", "")
+    # Parentheses around the whole of a macro are for those who do not see what is inside.
+    bare = re.fullmatch(r"\((&?\w[\w.>-]*(?: = \w+)?)\)", new)
+    return bare[1] if bare else new
 
 
 def _join(before: str, new: str, after: str) -> tuple[str, bool]:

@@ -87,7 +87,10 @@ class Toolchain:
             view += ["--ro-bind", path, path]
         for path in writable:
             view += ["--bind", path, path]
-        return [*view, "--setenv", "PATH", "/usr/bin:/usr/sbin", "--setenv", "LC_ALL", "C", "--", *args]
+        view += ["--setenv", "PATH", "/usr/bin:/usr/sbin"]
+        # A root has no locales. make drops LC_ALL on the way to perl, so LANG counts as well.
+        view += ["--setenv", "LC_ALL", "C", "--setenv", "LANG", "C", "--unsetenv", "LANGUAGE"]
+        return [*view, "--", *args]
 
 
 def _package_tree(build: Path) -> Path:
