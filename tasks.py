@@ -218,6 +218,7 @@ def rootfs(c: Context, kernel: str = "", board: str = "") -> None:
         "resume": "do not run rows again that passed, if nothing has changed since",
         "output": "directory for the reports (default: in this run's directory)",
         "merge": "make one report of this matrix.json and others, run nothing (may be given several times)",
+        "tests": "only these files of the guest tests (wifi,traffic), or the `quick` ones of kernels.toml",
         "k": "pytest's -k: only tests whose names match",
     },
 )
@@ -230,6 +231,7 @@ def matrix(
     jobs: int = 1,
     resume: bool = False,
     output: str = "",
+    tests: str = "",
     k: str = "",
 ) -> None:
     """Build, boot and test every kernel of kernels.toml; print a grid, write JUnit XML, JSON and HTML."""
@@ -240,9 +242,11 @@ def matrix(
     if merge:
         good = run.merge([Path(name) for name in merge], directory or Path.cwd())
     else:
-        names = tuple(name.strip() for name in rows.split(",") if name.strip())
+        names, files = (
+            tuple(name.strip() for name in text.split(",") if name.strip()) for text in (rows, tests)
+        )
         extra = (*(("-k", k) if k else ()), *testing.after_dashes(sys.argv))
-        good = run.run(run.Selection(names, tag, shard, jobs, resume, extra), directory)
+        good = run.run(run.Selection(names, tag, shard, jobs, resume, files, extra), directory)
     if not good:
         raise Exit(code=1)
 

@@ -64,6 +64,8 @@ class RowResult:
     reason: str = ""
     """Why it was not run."""
     seconds: float = 0.0
+    tests: tuple[str, ...] = ()
+    """The only test files that ran; empty for all."""
     inputs: str = ""
     """Changes when driver, tests, harness or the row change."""
     kept: bool = False
@@ -123,7 +125,8 @@ def row_from(content: dict[str, Any]) -> RowResult:
     cells = {
         name: Cell(tuple(Case(**case) for case in cell["cases"])) for name, cell in content["cells"].items()
     }
-    return RowResult(**{**content, "tags": tuple(content["tags"]), "cells": cells})
+    tuples = {key: tuple(content.get(key, ())) for key in ("tags", "tests")}
+    return RowResult(**{**content, **tuples, "cells": cells})
 
 
 def merge(grids: Iterable[Grid], order: Iterable[str]) -> Grid:

@@ -44,6 +44,8 @@ class Row:
     optional: bool = False
     """True if the row may be impossible to run without the matrix failing."""
     tags: tuple[str, ...] = ()
+    tests: tuple[str, ...] = ()
+    """What the matrix runs on it: names of tests/guest/test_*.py without test_ and .py; empty for all."""
 
 
 # Which keys mean something to which provider, besides those of COMMON: first the ones that have to be
@@ -54,8 +56,9 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "upstream": (("series",), ("base", "fragments")),
     "local": (("path",), ()),
 }
-COMMON = ("provider", "arch", "board", "append", "optional", "tags")
+COMMON = ("provider", "arch", "board", "append", "optional", "tags", "tests")
 TAGS = ("stock", "debug", "compile")
+GUEST_TESTS = REPO / "tests" / "guest"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Table:
 
     default: str
     kernel: dict[str, Row]
+    quick: tuple[str, ...] = ()
+    """The guest tests that say most in a few minutes, named as in Row.tests."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,10 @@ def table(path: Path = TABLE) -> Table:
     """The rows there are. HarnessError names file, line, key and valid choices of a mistake."""
     content = settings.read_toml(path)
     text = path.read_text(encoding="utf-8")
-    if unknown := sorted(content.keys() - {"default", "kernel"}):
+    if unknown := sorted(content.keys() - {"default", "kernel", "quick"}):
         raise HarnessError(
             f"{path}:{_line(text, None, unknown[0])}: unknown key {unknown[0]!r}",
-            hint="valid keys: default, kernel",
+            hint="valid keys: default, kernel, quick",
         )
     listed = content.get("kernel", {})
     if not isinstance(listed, dict):
@@ -119,7 +124,19 @@ def table(path: Path = TABLE) -> Table:
     if default not in rows:
         error = unknown_name("kernel", default, rows)
         raise HarnessError(f"{path}:{_line(text, None, 'default')}: {error.message}", hint=error.hint)
-    return Table(default, rows)
+    quick = content.get("quick", [])
+    if not isinstance(quick, list):
+        raise HarnessError(f"{path}:{_line(text, None, 'quick')}: quick is not a list of tests")
+    for one in quick:
+        if one not in guest_tests():
+            error = unknown_name("test", str(one), guest_tests())
+            raise HarnessError(f"{path}:{_line(text, None, 'quick')}: {error.message}", hint=error.hint)
+    return Table(default, rows, tuple(quick))
+
+
+def guest_tests() -> list[str]:
+    """The names that Row.tests takes."""
+    return sorted(one.stem.removeprefix("test_") for one in GUEST_TESTS.glob("test_*.py"))
 
 
 def _row(name: str, values: object, path: Path, text: str) -> Row:
@@ -151,6 +168,7 @@ def _row(name: str, values: object, path: Path, text: str) -> Row:
         ("board", [row.board], boards.names()),
         ("arch", [row.arch], ["arm64", "armhf"]),
         ("tags", row.tags, list(TAGS)),
+        ("tests", row.tests, guest_tests()),
         ("fragments", row.fragments, sorted(one.stem for one in kernelbuild.FRAGMENTS.glob("*.config"))),
     )
     for key, given, valid in checks:

@@ -22,6 +22,7 @@ from harness import (
     emulator,
     grid,
     kernels,
+    kerneltable,
     module,
     paths,
     progress,
@@ -38,6 +39,8 @@ from harness.kernels import Kernel, Row, UnavailableError
 from harness.kerneltable import TAGS
 from harness.paths import REPO
 
+# Stands for the tests that kernels.toml calls so.
+QUICK = "quick"
 # What a result depends on besides the row itself.
 INPUTS = ("driver", "dts", "boards", "harness", "qemu", "tests")
 IGNORED = ("*.pyc", "__pycache__", "*.o", "*.ko", "*.cmd", "*.mod", "*.mod.c")
@@ -54,6 +57,8 @@ class Selection:
     """`i/n`: the i-th of n parts of the rows."""
     jobs: int = 1
     resume: bool = False
+    tests: tuple[str, ...] = ()
+    """Files of the guest tests, as Row.tests names them, or QUICK; empty for what the row says."""
     arguments: tuple[str, ...] = ()
     """For pytest."""
 
@@ -63,6 +68,9 @@ def select(table: kernels.Table, selection: Selection) -> dict[str, Row]:
     for name in selection.rows:
         if name not in table.kernel:
             raise unknown_name("kernel", name, table.kernel)
+    for name in selection.tests:
+        if name not in (known := [QUICK, *kerneltable.guest_tests()]):
+            raise unknown_name("test", name, known)
     if selection.tag and selection.tag not in TAGS:
         raise unknown_name("tag", selection.tag, TAGS)
     names = [
@@ -75,6 +83,13 @@ def select(table: kernels.Table, selection: Selection) -> dict[str, Row]:
     if not names:
         raise HarnessError("no row of kernels.toml is left by --rows, --tag and --shard")
     return {name: table.kernel[name] for name in names}
+
+
+def _chosen_tests(table: kernels.Table, row: Row, selection: Selection) -> tuple[str, ...]:
+    """The test files for a row, empty for all."""
+    if QUICK in selection.tests:
+        return tuple(dict.fromkeys([*table.quick, *(set(selection.tests) - {QUICK})]))
+    return selection.tests or row.tests
 
 
 def _shard(text: str) -> slice:
@@ -90,7 +105,8 @@ def run(selection: Selection, directory: Path | None = None) -> bool:
     """Run the matrix, print the grid, write the reports into `directory`; True if it is good."""
     directory = directory or paths.run_dir() / "matrix"
     directory.mkdir(parents=True, exist_ok=True)
-    chosen = select(kernels.table(), selection)
+    table = kernels.table()
+    chosen = select(table, selection)
     started = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     begin = time.monotonic()
     inputs = hash_tree(*(REPO / name for name in INPUTS), ignore=IGNORED)
@@ -103,9 +119,10 @@ def run(selection: Selection, directory: Path | None = None) -> bool:
     def one(name: str) -> None:
         row = chosen[name]
         # What the command line adds changes what is run.
-        key = digest(inputs, asdict(row), selection.tag, selection.arguments)
+        tests = _chosen_tests(table, row, selection)
+        key = digest(inputs, asdict(row), selection.tag, tests, selection.arguments)
         result = _earlier(name, key) if selection.resume else None
-        result = result or replace(_row(name, row, selection, directory / name), inputs=key)
+        result = result or replace(_row(name, row, selection, tests, directory / name), inputs=key)
         finished[name] = result
         _keep(result)
         # An interrupted run leaves a report of what it had.
@@ -163,11 +180,11 @@ def _earlier(name: str, inputs: str) -> RowResult | None:
 # One row.
 
 
-def _row(name: str, row: Row, selection: Selection, directory: Path) -> RowResult:
+def _row(name: str, row: Row, selection: Selection, tests: tuple[str, ...], directory: Path) -> RowResult:
     directory.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    result = RowResult(name, row.tags, row.optional)
     compile_only = selection.tag == "compile" or row.tags == ("compile",)
+    result = RowResult(name, row.tags, row.optional, tests=() if compile_only else tests)
     cells = result.cells
     found: list[Kernel] = []
 
@@ -183,7 +200,7 @@ def _row(name: str, row: Row, selection: Selection, directory: Path) -> RowResul
             elif _step(cells, "module", lambda: _module(found[0])) and _step(
                 cells, "boot", lambda: _boot(name, directory)
             ):
-                cells.update(_tests(name, directory, selection.arguments))
+                cells.update(_tests(name, directory, tests, selection.arguments))
     except UnavailableError as error:
         result = replace(result, reason=error.message, cells={})
     return replace(result, seconds=time.monotonic() - begin)
@@ -228,15 +245,18 @@ def _boot(name: str, directory: Path) -> str:
     return version
 
 
-def _tests(name: str, directory: Path, arguments: Iterable[str]) -> dict[str, Cell]:
-    """The guest tests, a cell for each file. What pytest printed is in the row's directory."""
+def _tests(
+    name: str, directory: Path, tests: Iterable[str], arguments: Iterable[str]
+) -> dict[str, Cell]:
+    """The guest tests, all or these files, a cell for each. What pytest printed is in the row's directory."""
     results = directory / "junit.xml"
     environment = {"ESP_HOSTED_RUNS": str(directory / "runs"), "PYTHONUNBUFFERED": "1"}
     if not os.environ.get(qemu.OVERRIDE):
         environment[qemu.OVERRIDE] = str(emulator.build())
     command: list[str | Path] = [
         sys.executable, "-m", "pytest", f"--junitxml={results}", f"--kernel={name}", "--color=no", "-v",
-        "-o", f"cache_dir={directory / 'pytest-cache'}", *arguments, REPO / "tests" / "guest",
+        "-o", f"cache_dir={directory / 'pytest-cache'}", *arguments,
+        *([kerneltable.GUEST_TESTS / f"test_{one}.py" for one in tests] or [kerneltable.GUEST_TESTS]),
     ]  # fmt: skip
     with progress.step(f"tests on {name}", always=True) as step:
         finished = commands.run(

@@ -57,6 +57,8 @@ def show(result: Grid, console: Console | None = None) -> None:
         table.add_row(f"[{colour}]{escape(row.name)}[/]", escape(row.release), *shown, total)
     out.print(table)
     for row in result.rows:
+        if row.tests and row.status != NOT_RUN:
+            out.print(f"{escape(row.name)}: of the guest tests only {escape(', '.join(row.tests))}")
         if row.status == NOT_RUN:
             allowed = " (optional)" if row.optional else ""
             out.print(f"[yellow]not run[/] {escape(row.name)}{allowed}: {escape(row.reason)}", soft_wrap=True)

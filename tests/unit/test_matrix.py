@@ -50,6 +50,7 @@ def test_selection(selection: Selection, names: list[str]) -> None:
     [
         (Selection(rows=("6",)), "no kernel '6'.*a, b, c"),
         (Selection(tag="stok"), "no tag 'stok'.*stock"),
+        (Selection(tests=("wify",)), "no test 'wify'.*wifi"),
         (Selection(shard="4/3"), "'4/3' is not a shard.*2/3"),
         (Selection(shard="0/3"), "not a shard"),
         (Selection(rows=("a",), tag="debug"), "no row .* is left"),
@@ -182,7 +183,7 @@ def rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
     monkeypatch.setattr(module, "build", lambda kernel: tmp_path)
     monkeypatch.setattr(matrix, "_boot", lambda name, directory: f"Linux {name}")
     passing = Cell((Case("test_x", PASSED, 1.0),))
-    monkeypatch.setattr(matrix, "_tests", lambda name, directory, arguments: {"x": passing})
+    monkeypatch.setattr(matrix, "_tests", lambda name, directory, tests, arguments: {"x": passing})
     return outcomes
 
 
@@ -195,6 +196,31 @@ def test_a_row_that_fails_does_not_stop_the_others(rows: dict[str, str], tmp_pat
     assert result.rows[1].reason == "no network for b"
     assert list(result.rows[2].cells) == ["kernel", "module", "boot", "x"]
     assert (tmp_path / "out" / report.HTML).exists()
+
+
+def test_tests_of_command_line_row_and_quick_list(
+    rows: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.update({"a": "", "b": ""})
+    some = dataclasses.replace(ROW, tests=("wifi",))
+    table = kernels.Table("a", {"a": ROW, "b": some}, ("interface", "wifi"))
+    monkeypatch.setattr(kernels, "table", lambda: table)
+    ran: list[tuple[str, ...]] = []
+
+    def run(name: str, directory: Path, tests: tuple[str, ...], arguments: object) -> dict[str, Cell]:
+        ran.append(tests)
+        return {"x": Cell((Case("test_x", PASSED, 1.0),))}
+
+    monkeypatch.setattr(matrix, "_tests", run)
+    for index, tests in enumerate([(), ("traffic",), ("quick",), ("quick", "traffic")]):
+        assert matrix.run(Selection(tests=tests), tmp_path / str(index))
+    assert ran == [
+        (), ("wifi",), ("traffic",), ("traffic",), *2 * [("interface", "wifi")],
+        *2 * [("interface", "wifi", "traffic")],
+    ]  # fmt: skip
+    page = (tmp_path / "1" / report.HTML).read_text()
+    assert page.count("of the guest tests only traffic") == 2
+    assert grid.read(tmp_path / "0" / report.JSON).rows[1].tests == ("wifi",)
 
 
 def test_resume_repeats_only_what_was_not_good(
