@@ -41,6 +41,7 @@ MARGIN = 15.0
 # How long an Oops may take to be printed in full.
 CRASH_SECONDS = 10.0
 TAIL_LINES = 25
+HANG_LINES = 60
 DIRECTORY = "/run/harness"
 
 # What the shell learns; works in dash and in busybox' ash. $1 is always the number of the frame. Markers are
@@ -135,11 +136,13 @@ class Console:
 
     def tail(self, lines: int = TAIL_LINES) -> str:
         """The console's last lines, our own frames left out."""
+        return "\n".join(self._readable(0)[-lines:])
+
+    def _readable(self, mark: int) -> list[str]:
+        """The lines since a `mark` without our own frames."""
         frame = re.compile(r"[A-Za-z0-9+/]{60,}=*|[A-Za-z0-9+/]+={1,2}|@@(?:ack|out|err|end) .*")
-        kept = [
-            line for line in self.since(0).splitlines() if line.strip() and not frame.fullmatch(line.strip())
-        ]
-        return "\n".join(kept[-lines:])
+        lines = self.since(mark).splitlines()
+        return [line for line in lines if line.strip() and not frame.fullmatch(line.strip())]
 
     # Waiting
 
@@ -149,10 +152,13 @@ class Console:
         try:
             found = self._child.expect([pattern, CRASH], timeout=max(0.0, deadline - time.monotonic()))
         except pexpect.TIMEOUT:
+            mark = self.mark()
             self._on_hang()
             self._drain(2.0)
+            # What is blocked comes first, the processors' long stacks after it.
+            said = self._readable(mark)[:HANG_LINES] or self._readable(0)[-TAIL_LINES:]
             raise GuestHangError(
-                f"no answer within {timeout:.0f} s to: {what}\n{self._quote()}",
+                f"no answer within {timeout:.0f} s to: {what}\n{_quoted(said)}",
                 hint="the guest hangs; what it waits for is in the console log",
             ) from None
         except (pexpect.EOF, OSError):
@@ -187,7 +193,7 @@ class Console:
                 return
 
     def _quote(self, lines: int = TAIL_LINES) -> str:
-        return "\n".join(f"  | {line}" for line in self.tail(lines).splitlines())
+        return _quoted(self._readable(0)[-lines:])
 
     # Commands
 
@@ -252,6 +258,10 @@ class Console:
         match = self.wait_for(pattern, timeout, shown)
         text = strip_noise((str(self._child.before) + match.group(0)).replace("\r", ""))
         return parse_frame(text, number)
+
+
+def _quoted(lines: list[str]) -> str:
+    return "\n".join(f"  | {line}" for line in lines)
 
 
 class _Recorder:

@@ -228,7 +228,9 @@ class Wifi:
         return parse_scan(self.target.run(scan_script(self.interface, words), timeout=SCAN_SECONDS).stdout)
 
     def connect(self, ssid: str) -> Link:
-        """Associate with an open network and wait for the carrier."""
+        """Associate with an open network, leaving another one for it, and wait for the carrier."""
+        if self.link() is not None:
+            self.disconnect()
         command = ["iw", "dev", self.interface, "connect", "-w", ssid]
         result = self.target.run(command, timeout=CONNECT_SECONDS, check=False)
         if not result.ok or "connected to" not in result.stdout:

@@ -18,6 +18,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "klog_allow(pattern): kernel messages that this test provokes and that do not fail it"
     )
+    config.addinivalue_line(
+        "markers", "clocks_unarmed(why): this test makes the driver clock a co-processor that is not armed"
+    )
     config.addinivalue_line("markers", "slow: a variant of another test that takes long; runs with --slow")
 
 

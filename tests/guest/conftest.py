@@ -146,6 +146,14 @@ def _fail_on_findings(item: pytest.Item) -> None:
         pytest.fail("the kernel reported a mistake:\n" + "\n".join(lines), pytrace=False)
 
 
+def _fail_on_unarmed(item: pytest.Item) -> None:
+    """No test may clock a co-processor that is not armed, if it does not break it on purpose."""
+    for lab in _labs(item):
+        clocked = lab.clocked_unarmed()
+        if clocked:
+            pytest.fail(f"{lab.name}: {clocked} transactions while the co-processor was not armed", pytrace=False)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, None, None]:
     """Slices of console and kernel log begin with each test."""
@@ -159,6 +167,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """A kernel warning fails the test in which it appears."""
     result = yield
     _fail_on_findings(item)
+    if not item.get_closest_marker("clocks_unarmed"):
+        _fail_on_unarmed(item)
     return result
 
 

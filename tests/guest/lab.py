@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness import target
-from harness.coprocessor import AccessPoint, Coprocessor, Recordings
+from harness.coprocessor import AccessPoint, Coprocessor, Recordings, difference
 from harness.errors import HarnessError
 from harness.klog import Finding, KernelLog
 from harness.qemu import MachineConfig
@@ -43,6 +43,7 @@ class Lab:
         self._leak_checker = False
         self._recordings: Recordings | None = None
         self._settings: dict[str, object] = {}
+        self._counters_mark: dict[str, int] = {}
 
     # The guest
 
@@ -142,8 +143,6 @@ class Lab:
         wifi = self.wlan()
         link = wifi.link()
         if link is None or link.ssid != SSID:
-            if link is not None:
-                wifi.disconnect()
             wifi.connect(SSID)
             wifi.lease()
         elif wifi.address() is None:
@@ -156,6 +155,7 @@ class Lab:
         """A test starts: its slices of console and kernel log begin here."""
         self._label = label
         self._reported.clear()
+        self._counters_mark = self._counters()
         if self.running and self._guest and self._klog:
             self._console_mark = self._guest.console.mark()
             with suppress(HarnessError):
@@ -184,6 +184,15 @@ class Lab:
         ]
         self._reported.update(map(str, found))
         return found
+
+    def _counters(self) -> dict[str, int]:
+        return self.esp.counters if self.running else {}
+
+    def clocked_unarmed(self) -> int:
+        """Transactions since `begin` that a co-processor without faults was not armed for."""
+        after = self._counters()
+        changed = difference(self._counters_mark, after) if self._counters_mark and after else {}
+        return 0 if "faults-fired" in changed else changed.get("unarmed-transactions", 0)
 
     def evidence(self) -> dict[str, str]:
         """All that helps to understand a failure, by title."""

@@ -106,8 +106,8 @@ def test_co_processor_was_never_clocked_unarmed(connected: Wifi, esp: Coprocesso
     before = esp.counters
     assert traffic.ping(connected.target, count=20, interval=0.02).received == 20
     after = esp.counters
-    assert after["transactions"] > before["transactions"]
-    # Since power-on, over all tests so far.
+    changed = difference(before, after)
+    assert changed["transactions"] > 20
     for name in (
         "unarmed-transactions",
         "unarmed-bytes",
@@ -122,6 +122,6 @@ def test_co_processor_was_never_clocked_unarmed(connected: Wifi, esp: Coprocesso
         "rx-drop-packet-type",
         "rx-drop-ethernet",
     ):
-        assert after[name] == 0, name
+        assert name in after and name not in changed
     # Without a link frames are dropped, as they must be; with one, none is.
-    assert not {name for name in difference(before, after) if name.startswith("rx-drop")}
+    assert not {name for name in changed if name.startswith("rx-drop")}
