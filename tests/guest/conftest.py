@@ -151,7 +151,7 @@ def _fail_on_unarmed(item: pytest.Item) -> None:
     for lab in _labs(item):
         clocked = lab.clocked_unarmed()
         if clocked:
-            pytest.fail(f"{lab.name}: {clocked} transactions while the co-processor was not armed", pytrace=False)
+            pytest.fail(f"{lab.name}: {clocked} transactions with an unarmed co-processor", pytrace=False)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ from harness.target import Result, Target
 from harness.traffic import (
     IperfServer,
     TrafficError,
+    first_of,
     iperf,
     iperf_command,
     parse_iperf,
@@ -66,6 +67,12 @@ def test_ping() -> None:
     assert (result.minimum, result.average, result.maximum, result.deviation) == (4.07, 8.185, 12.3, 4.115)
     assert [(reply.sequence, reply.milliseconds) for reply in result.replies] == [(1, 12.3), (3, 4.07)]
     assert result.loss == pytest.approx(1 / 3)
+
+
+def test_only_the_first_requests_count() -> None:
+    result = first_of(parse_ping(PING), 2)
+    assert (result.sent, result.received, result.average, result.deviation) == (2, 1, 12.3, 0)
+    assert first_of(parse_ping(SILENCE), 5).loss == 1
 
 
 def test_ping_of_busybox() -> None:
