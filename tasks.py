@@ -73,12 +73,12 @@ def test(c: Context, unit: bool = False, guest: bool = False, k: str = "", kerne
         raise Exit(code=status)
 
 
-@task(help=_KERNEL)
-def lint(c: Context, kernel: str = "") -> None:
-    """checkpatch --strict, W=1, sparse, dtc, ruff, mypy, shellcheck: one line each."""
+@task(help=_KERNEL | {"full": "also clang and coccicheck: minutes"})
+def lint(c: Context, kernel: str = "", full: bool = False) -> None:
+    """checkpatch --strict, W=1, sparse, kernel-doc, dtc, ruff, mypy, shellcheck: one line each."""
     from harness import lint as checks
 
-    if not checks.run(kernel or None):
+    if not checks.run(kernel or None, full=full):
         raise Exit(code=1)
 
 

@@ -71,6 +71,8 @@ class RowResult:
     kept: bool = False
     """True if this is the result of an earlier run with the same inputs."""
     cells: dict[str, Cell] = field(default_factory=dict)
+    coverage: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Where the kernel counts: for each file of the driver the lines that ran, and those that could."""
 
     @property
     def status(self) -> str:
@@ -126,7 +128,8 @@ def row_from(content: dict[str, Any]) -> RowResult:
         name: Cell(tuple(Case(**case) for case in cell["cases"])) for name, cell in content["cells"].items()
     }
     tuples = {key: tuple(content.get(key, ())) for key in ("tags", "tests")}
-    return RowResult(**{**content, **tuples, "cells": cells})
+    counts = {name: (int(ran), int(lines)) for name, (ran, lines) in content.get("coverage", {}).items()}
+    return RowResult(**{**content, **tuples, "cells": cells, "coverage": counts})
 
 
 def merge(grids: Iterable[Grid], order: Iterable[str]) -> Grid:

@@ -95,6 +95,10 @@ _LINT = (
     Dependency("shellcheck", "checks shell scripts", command="shellcheck"),
     Dependency("perl", "runs checkpatch", command="perl"),
 )
+_LINT_FULL = (
+    Dependency("clang", "compiles the module as others do", command="clang"),
+    Dependency("coccinelle", "runs the kernel's semantic patches", command="spatch"),
+)
 # Only for sources that are not unpacked with what Python has, and for building the emulator; what else the
 # emulator needs is in qemu/qemu.toml.
 _QEMU = (*_ARCHIVE, Dependency("patch", "applies patches", command="patch"), _MODULE[-1])
@@ -132,6 +136,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "run": _RUN,
     "test": _TEST,
     "lint": _LINT,
+    "lint-full": _LINT_FULL,
     "package": _PACKAGE,
     "fuzz": _FUZZ,
 }

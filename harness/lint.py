@@ -19,6 +19,17 @@ from harness.paths import REPO
 from harness.progress import console
 
 CHECKPATCH = ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch")
+# What else is taken from the kernel's source: of the default kernel, whatever kernel is checked for.
+SCRIPTS = ("kernel-doc", "coccicheck", "coccinelle")
+# clang with headers that were configured for gcc: what gcc was asked for by name is switched off.
+CLANG = (
+    "CC=clang",
+    "CONFIG_CC_IS_GCC=",
+    "CONFIG_CC_IS_CLANG=y",
+    "CONFIG_INIT_STACK_ALL_ZERO=",
+    "CONFIG_CC_IMPLICIT_FALLTHROUGH=-Wimplicit-fallthrough",
+    "KCFLAGS=-Wno-unknown-warning-option",
+)
 # A finding of gcc, sparse or modpost, wherever in the output it is.
 FINDING = re.compile(r"(?:\bwarning: |\berror: |\bWARNING: |\bERROR: ).*")
 # Kernel code is checked with the kernel's rules, QEMU's has its own.
@@ -34,9 +45,9 @@ class FindingError(Exception):
     """A check that found something: what is shown after "failed"."""
 
 
-def run(kernel: str | None = None) -> bool:
-    """Run every check, print a line each; True if none found anything."""
-    hostdeps.require("lint")
+def run(kernel: str | None = None, *, full: bool = False) -> bool:
+    """Run every check, print a line each; True if none found anything. `full`: also the slow ones."""
+    hostdeps.require("lint", *(["lint-full"] if full else []))
     checks: dict[str, Callable[[], str]] = {
         "ruff": _ruff,
         "mypy --strict": _mypy,
@@ -46,7 +57,10 @@ def run(kernel: str | None = None) -> bool:
         "module W=1": partial(_compile, kernel),
         "sparse": partial(_sparse, kernel),
         "checkpatch --strict": partial(_checkpatch, kernel),
+        "kernel-doc": _kernel_doc,
     }
+    if full:
+        checks |= {"clang W=1": partial(_clang, kernel), "coccicheck": _coccicheck}
     good = True
     for name, check in checks.items():
         begin = time.monotonic()
@@ -124,6 +138,49 @@ def _sparse(name: str | None) -> str:
     return kernel.release
 
 
+def _clang(name: str | None) -> str:
+    kernel = kernels.resolve(name)
+    if kernel.toolchain.root:
+        raise HarnessError(f"clang is not in the toolchain root that {kernel.release} needs")
+    findings = _findings(_build(kernel, "lint-clang", *CLANG))
+    if findings:
+        raise FindingError(_quote(findings, commands.log_path("lint-clang")))
+    return kernel.release
+
+
+def _kernel_doc() -> str:
+    files = _driver_files()
+    _tool(["perl", _scripts() / "kernel-doc", "-none", "-Wall", "-Werror", *files], "kernel-doc")
+    return f"{len(files)} files"
+
+
+def _coccicheck() -> str:
+    """Every semantic patch of the kernel that needs no OCaml compiler; the kernel's own script runs them."""
+    scripts = _scripts()
+    patches = sorted(scripts.rglob("*.cocci"))
+    chosen = [path for path in patches if "script:ocaml" not in path.read_text(encoding="utf-8")]
+    findings = []
+    # Builds leave generated sources behind in a checkout: those are not ours.
+    with Cache().workspace("lint", digest("coccicheck", str(REPO))) as workspace:
+        module.mirror(module.DRIVER, workspace, module.IGNORED)
+        for path in chosen:
+            finished = commands.run(
+                ["bash", scripts / "coccicheck"],
+                log="coccicheck",
+                cwd=workspace,
+                env={
+                    "srctree": str(scripts.parent), "MODE": "report", "KBUILD_EXTMOD": str(workspace),
+                    "COCCI": str(path), "J": "1", "V": "0", "LINUXINCLUDE": "",
+                },
+                what=f"running {path.name}",
+            )  # fmt: skip
+            lines = finished.output.replace(f"{workspace}/", "").splitlines()
+            findings += [line for line in lines if re.match(r"[\w/]+\.[ch]:\d+", line)]
+    if findings:
+        raise FindingError(_quote(findings, commands.log_path("coccicheck")))
+    return f"{len(chosen)} semantic patches"
+
+
 def _build(kernel: Kernel, log: str, *options: str) -> str:
     """Build all of the driver from nothing and return what was said."""
     with Cache().workspace("lint", digest(log, str(kernel.build), str(REPO))) as workspace:
@@ -143,9 +200,8 @@ def _findings(output: str) -> list[str]:
 
 
 def _checkpatch(name: str | None) -> str:
-    script = _checkpatch_script(name) / CHECKPATCH[0]
-    files = sorted(path for pattern in KERNEL_SOURCES for path in module.DRIVER.rglob(pattern))
-    files = [path for path in files if not path.name.endswith(".mod.c")]
+    script = _scripts(name) / CHECKPATCH[0]
+    files = _driver_files()
     files += sorted(devicetree.OVERLAYS.glob("*.dtso"))
     args: list[str | Path] = [
         "perl",
@@ -172,8 +228,13 @@ def _checkpatch(name: str | None) -> str:
     return f"{len(files)} files"
 
 
-def _checkpatch_script(name: str | None) -> Path:
-    """The directory with checkpatch and its word lists, out of the kernel's source package."""
+def _driver_files() -> list[Path]:
+    files = sorted(path for pattern in KERNEL_SOURCES for path in module.DRIVER.rglob(pattern))
+    return [path for path in files if not path.name.endswith(".mod.c")]
+
+
+def _scripts(name: str | None = None) -> Path:
+    """The directory `scripts` with what is used of it, out of the kernel's source package."""
     _, row = kernels.row(name)
     if not row.suite:
         # A kernel that is no package of Debian's: the rules of the default kernel.
@@ -182,7 +243,7 @@ def _checkpatch_script(name: str | None) -> Path:
     cache = Cache()
 
     def key(value: dict[str, str]) -> str:
-        return digest("checkpatch", value)
+        return digest("checkpatch", SCRIPTS, value)
 
     def ask() -> dict[str, str]:
         archive = debian.Archive(row.suite, row.arch)
@@ -200,20 +261,21 @@ def _checkpatch_script(name: str | None) -> Path:
     def make(directory: Path) -> None:
         archive = debian.Archive(row.suite, row.arch)
         archive.download(
-            [debian.Package(**record)], lambda files: _unpack_checkpatch(files[0], package, directory)
+            [debian.Package(**record)], lambda files: _unpack_scripts(files[0], package, directory)
         )
 
-    return cache.entry("checkpatch", key(record), make, f"checkpatch of {package}", fetches=True)
+    tree = cache.entry("checkpatch", key(record), make, f"checkpatch of {package}", fetches=True)
+    return tree / "scripts"
 
 
-def _unpack_checkpatch(file: Path, package: str, directory: Path) -> None:
-    """A tarball inside the package: only three files of it are wanted."""
+def _unpack_scripts(file: Path, package: str, directory: Path) -> None:
+    """A tarball inside the package: only a few files of it are wanted."""
     scratch = directory / "scratch"
     debian.extract(file, scratch)
     tarball = scratch / "usr/src" / f"{package}.tar.xz"
-    names = [f"{package}/scripts/{name}" for name in CHECKPATCH]
+    names = [f"{package}/scripts/{name}" for name in (*CHECKPATCH, *SCRIPTS)]
     commands.run(
-        ["tar", "--extract", "--file", tarball, "--directory", directory, "--strip-components=2", *names],
+        ["tar", "--extract", "--file", tarball, "--directory", directory, "--strip-components=1", *names],
         log="checkpatch",
         what="unpacking checkpatch",
     )

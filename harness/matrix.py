@@ -19,6 +19,7 @@ import junitparser
 from harness import (
     cache,
     commands,
+    coverage,
     emulator,
     grid,
     kernels,
@@ -201,6 +202,7 @@ def _row(name: str, row: Row, selection: Selection, tests: tuple[str, ...], dire
                 cells, "boot", lambda: _boot(name, directory)
             ):
                 cells.update(_tests(name, directory, tests, selection.arguments))
+                result = replace(result, coverage=_coverage(directory))
     except UnavailableError as error:
         result = replace(result, reason=error.message, cells={})
     return replace(result, seconds=time.monotonic() - begin)
@@ -276,6 +278,12 @@ def _tests(
         what = f"pytest ended with {commands.describe(finished.status)}"
         cells["tests"] = Cell((Case("pytest", FAILED, 0.0, f"{what}\n{text}"),))
     return cells
+
+
+def _coverage(directory: Path) -> dict[str, tuple[int, int]]:
+    """What the row's tests wrote about lines that ran; empty if the kernel does not count."""
+    summaries = sorted(directory.glob(f"runs/*/{coverage.REPORT}/{coverage.SUMMARY}"))
+    return coverage.read(summaries[-1]).files if summaries else {}
 
 
 def read_junit(path: Path) -> dict[str, Cell]:

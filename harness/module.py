@@ -6,7 +6,8 @@ from __future__ import annotations
 import filecmp
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,24 +48,47 @@ def build(kernel: Kernel, source: Path = DRIVER) -> Path:
     the kernel (with the symbol).
     """
     hostdeps.require("module")
+    tree = _tree(kernel, source)
+    return tree / f"{NAME}.ko"
+
+
+def _work_key(kernel: Kernel, source: Path) -> str:
+    return digest(str(kernel.build), str(source), kernel.toolchain.key())
+
+
+def _tree(kernel: Kernel, source: Path) -> Path:
     compiler = kernel.toolchain.key()
     sources = hash_tree(source, ignore=IGNORED)
-    key = digest("module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler)
+    # A kernel that can count lines is told to count ours.
+    options = ("GCOV_PROFILE=y",) if kernels.config(kernel.config).get("GCOV_KERNEL") == "y" else ()
+    key = digest(
+        "module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, *options
+    )
     cache = Cache()
 
     def make(directory: Path) -> None:
-        work_key = digest(str(kernel.build), str(source), compiler)
-        with cache.workspace("module", work_key) as workspace:
+        with cache.workspace("module", _work_key(kernel, source)) as workspace:
             mirror(source, workspace, IGNORED)
-            compile_external(kernel, workspace)
+            compile_external(kernel, workspace, *options)
             built = workspace / f"{NAME}.ko"
             if not built.exists():
                 raise HarnessError(f"the build made no {NAME}.ko", log=commands.log_path("module"))
             inspect(built, kernel)
             shutil.copyfile(built, directory / built.name)
+            for note in workspace.glob("*.gcno"):
+                (directory / "gcov").mkdir(exist_ok=True)
+                shutil.copyfile(note, directory / "gcov" / note.name)
 
-    tree = cache.entry("module", key, make, f"module {NAME}.ko for {kernel.release}")
-    return tree / f"{NAME}.ko"
+    return cache.entry("module", key, make, f"module {NAME}.ko for {kernel.release}")
+
+
+@contextmanager
+def sources(kernel: Kernel, source: Path = DRIVER) -> Iterator[tuple[Path, Path]]:
+    """The sources where they were compiled, as debug information names them, and gcov's notes about them."""
+    notes = _tree(kernel, source) / "gcov"
+    with Cache().workspace("module", _work_key(kernel, source)) as workspace:
+        mirror(source, workspace, IGNORED)
+        yield workspace, notes
 
 
 def compile_external(

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness import grid
+from harness.coverage import Coverage
 from harness.grid import FAILED, NOT_RUN, PASSED, SKIPPED, Cell, Grid, RowResult
 
 JSON, JUNIT, HTML = "matrix.json", "junit.xml", "index.html"
@@ -57,6 +58,8 @@ def show(result: Grid, console: Console | None = None) -> None:
         table.add_row(f"[{colour}]{escape(row.name)}[/]", escape(row.release), *shown, total)
     out.print(table)
     for row in result.rows:
+        if row.coverage:
+            out.print(f"{escape(row.name)}: {Coverage(row.coverage)}")
         if row.tests and row.status != NOT_RUN:
             out.print(f"{escape(row.name)}: of the guest tests only {escape(', '.join(row.tests))}")
         if row.status == NOT_RUN:
@@ -122,5 +125,5 @@ def html(result: Grid) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("matrix.html").render(
-        grid=result, PASSED=PASSED, FAILED=FAILED, SKIPPED=SKIPPED, NOT_RUN=NOT_RUN
+        grid=result, Coverage=Coverage, PASSED=PASSED, FAILED=FAILED, SKIPPED=SKIPPED, NOT_RUN=NOT_RUN
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import paths, qemu, scenario
+from harness import coverage, paths, qemu, scenario
 from harness.coprocessor import AccessPoint, Coprocessor
 from harness.klog import Finding
 from harness.prepare import Prepared, prepare
@@ -20,6 +20,7 @@ from harness.wifi import Wifi
 from tests.guest.lab import GENERATIONS, Lab
 
 LABS = pytest.StashKey[dict[str, Lab]]()
+PREPARED = pytest.StashKey[Prepared]()
 # What tests use beside the usual packages of a guest.
 GUEST_PACKAGES = ("bluez",)
 # A terminal's worth; everything is in the files.
@@ -39,7 +40,9 @@ def prepared(pytestconfig: pytest.Config) -> Prepared:
     """Kernel, module, devicetree, guest and emulator, built if they are not there."""
     qemu.prune_runs(paths.runs_root())
     kernel = pytestconfig.getoption("--kernel") or os.environ.get(KERNEL_VARIABLE) or None
-    return prepare(kernel, pytestconfig.getoption("--board"), packages=GUEST_PACKAGES)
+    made = prepare(kernel, pytestconfig.getoption("--board"), packages=GUEST_PACKAGES)
+    pytestconfig.stash[PREPARED] = made
+    return made
 
 
 def _lab(
@@ -207,3 +210,12 @@ def pytest_runtest_makereport(
         if "the kernel reported a mistake" in str(report.longrepr):
             lab.discard()
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One figure for all guests of the run, where the kernel counts lines."""
+    made = config.stash.get(PREPARED, None)
+    found = coverage.report(made.kernel, paths.run_dir()) if made and coverage.counted(made.kernel) else None
+    if found:
+        terminalreporter.write_sep("=", f"coverage: {found}")
+        terminalreporter.write_line(f"{paths.run_dir() / coverage.REPORT / 'index.html'}")

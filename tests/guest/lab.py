@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from harness import target
+from harness import coverage, target
 from harness.coprocessor import AccessPoint, Coprocessor, Recordings, difference
 from harness.errors import HarnessError
 from harness.klog import Finding, KernelLog
@@ -120,6 +120,11 @@ class Lab:
     def discard(self) -> None:
         """End the guest; the next test gets a fresh one."""
         if self._guest is not None:
+            if self.running:
+                with suppress(HarnessError):
+                    coverage.fetch(
+                        self._guest, self._directory / coverage.DATA / f"{self.name}-{self.boots}"
+                    )
             self._guest.close()
         self._guest = None
         self._klog = None
