@@ -89,13 +89,18 @@ class DebianSource:
 
     def directory(self, name: str, target: Path) -> None:
         """One directory of the source, at the same path below `target`."""
+        self.directories([name], target)
+
+    def directories(self, names: Sequence[str], target: Path) -> None:
+        """Some directories of the source, at the same paths below `target`."""
 
         def read(packages: list[Path]) -> None:
             with (
                 tempfile.TemporaryDirectory(dir=paths.cache_root()) as scratch,
                 _tarball(packages[0], Path(scratch)) as tarball,
             ):
-                unpack_tarball(tarball, target, [f"{tarball.name.removesuffix('.tar.xz')}/{name}"])
+                top = tarball.name.removesuffix(".tar.xz")
+                unpack_tarball(tarball, target, [f"{top}/{name}" for name in names])
 
         debian.Archive(self.suite, self.arch).download([self.package], read)
 

@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -297,8 +297,19 @@ def read_junit(path: Path) -> dict[str, Cell]:
         for case in suite:
             parts = (case.classname or case.name).split(".")
             name = next((part for part in reversed(parts) if part.startswith("test_")), parts[-1])
-            groups.setdefault(name.removeprefix("test_"), []).append(_case(case))
+            cases = groups.setdefault(name.removeprefix("test_"), [])
+            cases.append(_case(case))
+            cases += _reported(case)
     return {name: Cell(tuple(cases)) for name, cases in groups.items()}
+
+
+def _reported(case: junitparser.TestCase) -> Iterator[Case]:
+    """What a test that runs other programs' tests says about each of those."""
+    found = [one for group in case.iterchildren(junitparser.Properties) for one in group]
+    for one in found:
+        if one.name in (PASSED, FAILED, SKIPPED):
+            name, _, text = str(one.value).partition(": ")
+            yield Case(name, one.name, 0.0, text)
 
 
 def _case(case: junitparser.TestCase) -> Case:

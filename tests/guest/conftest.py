@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import coverage, paths, qemu, scenario
+from harness import coverage, cpio, paths, qemu, rootfs, scenario, selftests
 from harness.coprocessor import AccessPoint, Coprocessor
+from harness.kerneltable import UnavailableError
 from harness.klog import Finding
 from harness.prepare import Prepared, prepare
 from harness.target import TEST_KERNEL_WORDS, QemuTarget
@@ -75,6 +78,27 @@ def radios_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]
     """A guest with three co-processors."""
     machine = scenario.radios(prepared, append=TEST_KERNEL_WORDS)
     yield from _lab(pytestconfig, "radios_lab", "radios", machine, qemu.emulator(prepared.qemu))
+
+
+@pytest.fixture(scope="module")
+def selftests_lab(
+    pytestconfig: pytest.Config, prepared: Prepared, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lab]:
+    """A guest with three co-processors, Python, and the kernel's own tests in /selftests."""
+    try:
+        source = selftests.tree(prepared.kernel)
+    except UnavailableError as error:
+        pytest.skip(error.message)
+    work = tmp_path_factory.mktemp("selftests")
+    shutil.copytree(source, work / "tree/selftests", symlinks=True)
+    packages = (*GUEST_PACKAGES, *selftests.PACKAGES)
+    usual = rootfs.build(prepared.kernel, prepared.board, [prepared.module], packages)
+    initramfs = shutil.copyfile(usual, work / "initramfs.cpio")
+    with initramfs.open("ab") as archive:
+        cpio.write(work / "tree", archive)
+    machine = scenario.radios(replace(prepared, rootfs=initramfs), append=TEST_KERNEL_WORDS)
+    yield from _lab(pytestconfig, "selftests_lab", "selftests", machine, qemu.emulator(prepared.qemu))
+    initramfs.unlink()
 
 
 @pytest.fixture(scope="module", params=GENERATIONS)

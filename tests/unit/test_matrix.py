@@ -144,7 +144,8 @@ def test_page_is_one_file_and_escapes_what_it_shows() -> None:
 def test_pytest_results_become_cells(tmp_path: Path) -> None:
     (tmp_path / "test_one.py").write_text(
         "import pytest\n"
-        "def test_good(): pass\n"
+        "def test_good(record_property):\n"
+        "    record_property('skipped', 'a.py: not for us')\n"
         "def test_bad(): assert 1 == 2\n"
         "def test_not(): pytest.skip('no such thing')\n"
         "@pytest.fixture\n"
@@ -152,12 +153,13 @@ def test_pytest_results_become_cells(tmp_path: Path) -> None:
         "def test_error(broken): pass\n"
     )
     path = tmp_path / "junit.xml"
-    options = [f"--junitxml={path}", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    options = [f"--junitxml={path}", "-o", "junit_family=xunit1", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
     pytest.main([*options, str(tmp_path)])
     cell = matrix.read_junit(path)["one"]
-    assert [case.status for case in cell.cases] == [PASSED, FAILED, SKIPPED, FAILED]
-    assert "assert 1 == 2" in cell.cases[1].text
-    assert "no such thing" in cell.cases[2].text
+    assert [case.status for case in cell.cases] == [PASSED, SKIPPED, FAILED, SKIPPED, FAILED]
+    assert cell.cases[1] == Case("a.py", SKIPPED, 0.0, "not for us")
+    assert "assert 1 == 2" in cell.cases[2].text
+    assert "no such thing" in cell.cases[3].text
 
 
 @pytest.fixture
