@@ -305,7 +305,8 @@ def read_junit(path: Path) -> dict[str, Cell]:
 
 def _reported(case: junitparser.TestCase) -> Iterator[Case]:
     """What a test that runs other programs' tests says about each of those."""
-    found = [one for group in case.iterchildren(junitparser.Properties) for one in group]
+    groups = case.iterchildren(junitparser.Properties)  # type: ignore[no-untyped-call]
+    found = [one for group in groups for one in group]
     for one in found:
         if one.name in (PASSED, FAILED, SKIPPED):
             name, _, text = str(one.value).partition(": ")

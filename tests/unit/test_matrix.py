@@ -153,7 +153,8 @@ def test_pytest_results_become_cells(tmp_path: Path) -> None:
         "def test_error(broken): pass\n"
     )
     path = tmp_path / "junit.xml"
-    options = [f"--junitxml={path}", "-o", "junit_family=xunit1", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    options = [f"--junitxml={path}", "-o", "junit_family=xunit1"]
+    options += ["-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
     pytest.main([*options, str(tmp_path)])
     cell = matrix.read_junit(path)["one"]
     assert [case.status for case in cell.cases] == [PASSED, SKIPPED, FAILED, SKIPPED, FAILED]
