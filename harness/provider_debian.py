@@ -179,7 +179,7 @@ def _relocatable(makefile: str) -> str:
 
 def _with_extra(kernel: Kernel, chosen: Row) -> Kernel:
     """The kernel with drivers added that Debian does not build, compiled from Debian's source of it."""
-    modules = [Path(name).stem for name in chosen.extra]
+    modules = _programs(chosen.extra)
     made_with = kernel.toolchain.key()
     key = digest("extra-modules", EXTRA_LAYOUT, kernel.release, kernel.version, chosen.extra, made_with)
 
@@ -192,6 +192,11 @@ def _with_extra(kernel: Kernel, chosen: Row) -> Kernel:
     title = f"{', '.join(modules)} for kernel {kernel.release}"
     tree = Cache().entry("kernel-extra", key, make, title, fetches=True)
     return replace(kernel, modules=tree / "lib/modules" / kernel.release, config=tree / "config")
+
+
+def _programs(names: Iterable[str]) -> list[str]:
+    """The drivers among the sources; headers that they include are copied beside them."""
+    return [Path(name).stem for name in names if name.endswith(".c")]
 
 
 def _source_package(chosen: Row, version: str) -> debian.Package:
@@ -208,7 +213,7 @@ def _compile_extra(kernel: Kernel, sources: dict[str, bytes], directory: Path) -
     with Cache().workspace("module", digest("extra", str(kernel.build))) as work:
         for old in work.iterdir():
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-        names = [Path(name).stem for name in sources]
+        names = _programs(sources)
         for name, content in sources.items():
             (work / Path(name).name).write_bytes(content)
         (work / "Makefile").write_text("".join(f"obj-m += {name}.o\n" for name in names))
@@ -222,7 +227,7 @@ def _compile_extra(kernel: Kernel, sources: dict[str, bytes], directory: Path) -
         (modules / "extra").mkdir()
         for name in names:
             shutil.copyfile(work / f"{name}.ko", modules / "extra" / f"{name}.ko")
-    symbols = [Path(name).stem.upper().replace("-", "_") for name in sources]
+    symbols = [name.upper().replace("-", "_") for name in names]
     text = kernel.config.read_text(encoding="utf-8")
     (directory / "config").write_text(text + "".join(f"CONFIG_{symbol}=m\n" for symbol in symbols))
     commands.run(
