@@ -16,7 +16,7 @@ NEWEST = (7, 3)
 NEEDED = {
     "#define cfg80211_register_netdevice register_netdevice": "5.10",
     "#define probe_peer probe_client": "6.1",
-    "#define timer_shutdown_sync del_timer_sync": "6.1",
+    "#define timer_shutdown_sync del_timer_sync": "5.10",
     "#define timer_container_of from_timer": "6.12",
 }
 
