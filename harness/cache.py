@@ -16,6 +16,7 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -66,6 +67,26 @@ def _walk(root: Path) -> Iterator[Path]:
             yield Path(directory, name)
 
 
+_notes = threading.local()
+
+
+@contextlib.contextmanager
+def costs() -> Iterator[dict[str, float]]:
+    """What entries that this thread uses took to make, then or now: seconds by title."""
+    found: dict[str, float] = {}
+    _notes.costs = found
+    try:
+        yield found
+    finally:
+        _notes.costs = None
+
+
+def _note(title: str, seconds: object) -> None:
+    noted = getattr(_notes, "costs", None)
+    if noted is not None and isinstance(seconds, (int, float)):
+        noted[title] = float(seconds)
+
+
 @dataclass(frozen=True)
 class Size:
     """How much one kind of entry takes."""
@@ -95,6 +116,7 @@ class Cache:
             if place.exists():
                 damage = self._damage(place)
                 if damage is None:
+                    _note(title, read_json(place / "manifest.json").get("seconds"))
                     return place / "tree"
                 progress.warn(f"the cached {title} is damaged ({damage}); getting it again")
                 _remove(place)
@@ -102,8 +124,10 @@ class Cache:
                 raise HarnessError(
                     f"offline, and the cache has no {title}", hint="run this once without --offline"
                 )
+            begin = time.monotonic()
             with progress.step(title):
                 self._build(place, build, title)
+            _note(title, time.monotonic() - begin)
         return place / "tree"
 
     def has(self, kind: str, key: str) -> bool:
@@ -145,8 +169,14 @@ class Cache:
             with _disk_full(title, place):
                 tree = partial / "tree"
                 tree.mkdir(parents=True)
+                begin = time.monotonic()
                 build(tree)
-                manifest = {"title": title, "made": int(time.time()), "files": _describe(tree)}
+                manifest = {
+                    "title": title,
+                    "made": int(time.time()),
+                    "seconds": round(time.monotonic() - begin, 1),
+                    "files": _describe(tree),
+                }
                 write_json(partial / "manifest.json", manifest)
                 partial.rename(place)
         finally:

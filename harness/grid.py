@@ -71,6 +71,10 @@ class RowResult:
     kept: bool = False
     """True if this is the result of an earlier run with the same inputs."""
     cells: dict[str, Cell] = field(default_factory=dict)
+    costs: dict[str, float] = field(default_factory=dict)
+    """What the kernel, its compiler and the module took to fetch or make, whenever that was: seconds."""
+    warm: float = 0.0
+    """What finding all of it in the cache takes, in seconds."""
     coverage: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Where the kernel counts: for each file of the driver the lines that ran, and those that could."""
 

@@ -58,6 +58,12 @@ def show(result: Grid, console: Console | None = None) -> None:
         table.add_row(f"[{colour}]{escape(row.name)}[/]", escape(row.release), *shown, total)
     out.print(table)
     for row in result.rows:
+        if row.costs:
+            parts = ", ".join(f"{title} {seconds:.0f} s" for title, seconds in row.costs.items())
+            out.print(
+                f"{escape(row.name)}: from nothing {sum(row.costs.values()):.0f} s ({escape(parts)}), "
+                f"from the cache {row.warm:.1f} s"
+            )
         if row.coverage:
             out.print(f"{escape(row.name)}: {Coverage(row.coverage)}")
         if row.tests and row.status != NOT_RUN:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_second_use_does_not_build(cache: Cache) -> None:
     first = cache.entry("kind", "key", write("content"), "thing")
     assert (first / "link").read_text() == "content"
     assert cache.entry("kind", "key", never, "thing") == first
+
+
+def test_what_an_entry_took_to_make_is_known_later(cache: Cache) -> None:
+    def slow(directory: Path) -> None:
+        time.sleep(0.2)
+
+    with cache_module.costs() as first:
+        cache.entry("kind", "key", slow, "thing")
+    with cache_module.costs() as later:
+        cache.entry("kind", "key", never, "thing")
+    assert first["thing"] >= 0.2 and later["thing"] >= 0.2
 
 
 @pytest.mark.parametrize("damage", ["changed", "same size", "removed", "manifest"])
