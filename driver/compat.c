@@ -52,6 +52,17 @@ void esp_compat_free_netdev(struct net_device *ndev)
 #endif
 
 #ifdef ESP_COMPAT_RTNL
+/* Use RTNL of one who lends it, and keep the loan from ending meanwhile. */
+static bool esp_compat_borrow(struct esp_compat *compat)
+{
+	mutex_lock(&compat->lent_lock);
+	compat->borrowed = compat->lent;
+	if (!compat->borrowed)
+		mutex_unlock(&compat->lent_lock);
+
+	return compat->borrowed;
+}
+
 /**
  * esp_compat_lock - take RTNL, or use it while one who holds it waits for us
  * @esp: the device
@@ -60,17 +71,8 @@ void esp_compat_free_netdev(struct net_device *ndev)
  */
 void esp_compat_lock(struct esp_hosted *esp)
 {
-	struct esp_compat *compat = &esp->compat;
-
-	while (!rtnl_trylock()) {
-		mutex_lock(&compat->lent_lock);
-		if (compat->lent) {
-			compat->borrowed = true;
-			return;
-		}
-		mutex_unlock(&compat->lent_lock);
+	while (!rtnl_trylock() && !esp_compat_borrow(&esp->compat))
 		schedule_timeout_uninterruptible(1);
-	}
 }
 
 /**

@@ -13,6 +13,7 @@
 #include <linux/pm.h>
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
+#include <linux/string_helpers.h>
 #include <linux/timer.h>
 #include <linux/version.h>
 #include <net/cfg80211.h>
@@ -24,6 +25,12 @@
 #include <linux/unaligned.h>
 #else
 #include <asm/unaligned.h>
+#endif
+
+#if ESP_KERNEL(6, 12)
+#include <linux/string_choices.h>
+#else
+#define str_on_off(on) ((on) ? "on" : "off")
 #endif
 
 #ifndef timer_container_of

@@ -408,7 +408,7 @@ void esp_netdev_set_carrier(struct esp_vif *vif, bool on)
 {
 	if (on != netif_carrier_ok(vif->ndev))
 		netif_info(vif, link, vif->ndev, "carrier %s\n",
-			   on ? "on" : "off");
+			   str_on_off(on));
 	if (on)
 		netif_carrier_on(vif->ndev);
 	else

@@ -54,7 +54,7 @@ static void esp_put_lines(struct esp_text *t, struct esp_hosted *esp)
 		(unsigned long)(link->spi->mode & SPI_MODE_3));
 	esp_put(t, "spi clock: %u Hz (at most %u Hz)\n", link->xfer.speed_hz,
 		link->max_hz);
-	esp_put(t, "checksum: %s\n", link->checksum ? "on" : "off");
+	esp_put(t, "checksum: %s\n", str_on_off(link->checksum));
 	esp_put(t, "bus owner: %s\n",
 		link->worker ? "worker" : "interrupt thread");
 	esp_put(t, "link flags: %#lx, expecting %#lx, seen %#lx\n",
