@@ -357,3 +357,15 @@ def _messages(seen: Evidence) -> list[Finding]:
         if lines:
             found.append(Finding(rule.meaning, rule.remedy, lines[-1]))
     return found
+
+
+def render(seen: Evidence) -> str:
+    """For people: the interfaces, or what is wrong and what to do about it."""
+    if seen.interfaces:
+        return f"nothing is wrong: kernel {seen.release}, interfaces {', '.join(seen.interfaces)}"
+    parts = []
+    for found in diagnose(seen):
+        parts.append(found.meaning)
+        parts += [f"  {found.evidence}"] if found.evidence else []
+        parts.append(f"  -> {found.remedy}")
+    return "\n".join(parts)
