@@ -16,10 +16,14 @@ CONTENTS = {
     "Test": ("test", "lint", "matrix", "fuzz"),
     "Build the parts (the tasks above do it by themselves)": ("qemu", "kernel", "module", "dtb", "rootfs"),
     "Kernels": ("kconfig",),
-    "Real boards": ("wiring", "overlays", "package", "flash", "flash-esp"),
+    "Real boards": ("image", "flash", "deploy", "package", "upstream", "wiring", "overlays", "flash-esp"),
     "This machine": ("doctor", "clean"),
 }
 _KERNEL = {"kernel": "row of kernels.toml"}
+_HOST = {
+    "host": "user@address of a board, or user@address:port",
+    "identity": "private key for SSH, where it is not a usual one",
+}
 _BOARD = {"board": "file in boards/, without .toml"}
 
 
@@ -144,6 +148,19 @@ def package(c: Context, kernel: list[str], output: str = "") -> None:
 
 
 @task(
+    help={
+        "output": "directory for the patches (default: in this run's directory)",
+        "kernel": "for the source of this row of kernels.toml (default: the newest)",
+    }
+)
+def upstream(c: Context, output: str = "", kernel: str = "") -> None:
+    """Write the driver, its binding and its build entries as a patch series for a kernel tree."""
+    from harness import export, paths
+
+    export.run(Path(output).resolve() if output else paths.run_dir() / "upstream", kernel)
+
+
+@task(
     help=_BOARD
     | {
         "chip": "only this chip's pins: esp32, esp32c3, ...",
@@ -158,6 +175,61 @@ def wiring(c: Context, board: str = "rpi4", chip: str = "", write: bool = False)
         wires.write()
     else:
         wires.show(board, chip)
+
+
+@task(
+    help=_BOARD
+    | {
+        "keys": "file with public SSH keys that may log in (default: this user's)",
+        "hostname": "the board's name in the network (default: the board's)",
+        "output": "file or directory (default: here)",
+        "no-driver": "leave module and overlay out",
+    }
+)
+def image(
+    c: Context, board: str, keys: str = "", hostname: str = "", output: str = "", no_driver: bool = False
+) -> None:
+    """Build a disk image for a board: distribution, kernel, driver, overlay, first-boot settings."""
+    from harness import image as make
+
+    make.run(
+        board,
+        keys=Path(keys) if keys else None,
+        hostname=hostname,
+        output=Path(output).resolve() if output else None,
+        driver=not no_driver,
+    )
+
+
+@task(
+    help=_BOARD
+    | _HOST
+    | {
+        "dry-run": "only show what would change",
+        "rollback": "everything as it was before the first deploy",
+        "reboot": "start the board again where that is needed, and wait for it",
+        "untested": "also for a kernel newer than any that was tested",
+    }
+)
+def deploy(
+    c: Context,
+    board: str,
+    host: str,
+    identity: str = "",
+    dry_run: bool = False,
+    rollback: bool = False,
+    reboot: bool = False,
+    untested: bool = False,
+) -> None:
+    """Bring module, overlay and boot configuration onto a board over SSH; --rollback takes them back."""
+    from harness import deploy as run
+
+    key = Path(identity) if identity else None
+    good = run.run(
+        board, host, dry_run=dry_run, back=rollback, reboot=reboot, untested=untested, identity=key
+    )
+    if not good:
+        raise Exit(code=1)
 
 
 @task(
@@ -282,12 +354,13 @@ def fuzz(c: Context, minutes: float = 10.0, minimise: bool = False) -> None:
     run.report(minutes, minimise)
 
 
-@task
-def doctor(c: Context) -> None:
-    """Show what this machine has, what it lacks, and how to get it."""
+@task(help=_HOST)
+def doctor(c: Context, host: str = "", identity: str = "") -> None:
+    """Show what this machine has and lacks; with --host why a board has no wlan0."""
     from harness import doctor as check
 
-    if not check.report():
+    key = Path(identity) if identity else None
+    if not (check.board(host, key) if host else check.report()):
         raise Exit(code=1)
 
 

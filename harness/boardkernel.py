@@ -49,7 +49,7 @@ def build(target: Target, seen: Survey, *, untested: bool = False) -> Built:
         )
     found, near = _of_debian(seen)
     if found:
-        return Built(_cross(found), f"cross-compiled with Debian's headers {found.version}")
+        return Built(cross(found), f"cross-compiled with Debian's headers {found.version}")
     if seen.headers and seen.compiler:
         return Built(_native(target, seen), "compiled on the board with its own headers")
     lacks = "no kernel headers" if not seen.headers else "no compiler"
@@ -89,7 +89,8 @@ def _of_debian(seen: Survey) -> tuple[Kernel | None, str]:
     return None, near
 
 
-def _cross(kernel: Kernel) -> bytes:
+def cross(kernel: Kernel) -> bytes:
+    """The module, built here and stripped of debugging information. Errors as `module.build`."""
     built = module.build(kernel)
     with tempfile.TemporaryDirectory(dir=paths.cache_root(), prefix="strip-") as scratch:
         place = Path(scratch) / built.name

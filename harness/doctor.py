@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import debian, emulator, hostdeps, kernels, paths, settings
+from harness import debian, diagnosis, emulator, hostdeps, kernels, paths, settings
 from harness.cache import Cache
 from harness.errors import HarnessError
+from harness.ssh import SshTarget
 
 # A cold run needs about this much: build tree of the emulator, two kernels, packages.
 NEEDED_GIB = 4
@@ -47,6 +50,14 @@ def report() -> bool:
         console.print("The tasks install what they need by themselves as root; by hand:")
         console.print(f"  sudo {command}", markup=False)
     return not missing
+
+
+def board(host: str, identity: Path | None = None) -> bool:
+    """Print what is wrong on a board, and what to do; True if nothing is. HarnessError: no connection."""
+    with contextlib.closing(SshTarget(host, identity=identity)) as target:
+        seen = diagnosis.collect(target)
+    print(diagnosis.render(seen))
+    return bool(seen.interfaces)
 
 
 def _facts() -> list[tuple[str, str]]:

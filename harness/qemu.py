@@ -152,12 +152,16 @@ class MachineConfig:
     """Wait for a debugger on this port of the host's loopback before the first instruction."""
     trace: tuple[str, ...] = ()
     """Patterns of QEMU trace events, written to qemu.log."""
+    command_line: str | None = None
+    """The kernel's whole command line, instead of the usual one: what a boot loader would pass."""
     extra: tuple[str, ...] = ()
     """Further QEMU arguments, at the end."""
 
 
 def kernel_command_line(config: MachineConfig) -> str:
     """What the kernel is told: console, rdinit, time stamps in the log, SysRq by serial break."""
+    if config.command_line is not None:
+        return config.command_line
     words = [
         f"console={config.board.console},115200",
         "rdinit=/init",
@@ -399,6 +403,12 @@ class Machine:
     def send_break(self) -> None:
         """A break on the guest's console line: Linux takes the next character as a SysRq command."""
         self.monitor.execute("chardev-send-break", id="console")
+
+    def kill(self) -> None:
+        """End QEMU as a power cut ends a board, and reap it."""
+        self._process.kill()
+        self._process.wait()
+        self.stop()
 
     def stop(self) -> None:
         """End QEMU and reap it; may be called again."""

@@ -19,11 +19,27 @@ sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
 # The old file or the new one, whenever the power goes. $1 is copied to $2 with mode $3.
 place() {
     cp "$1" "$2.esp-hosted-new"
-    # A FAT file system has no modes.
+    # A FAT file system has no modes, and no links.
     chmod "$3" "$2.esp-hosted-new" 2>/dev/null || :
+    # The old file keeps its blocks until nobody can see it any more.
+    [ ! -e "$2" ] || ln -f "$2" "$2.esp-hosted-old" 2>/dev/null || :
     sync
     mv -f "$2.esp-hosted-new" "$2"
+    settle "$2"
+    rm -f "$2.esp-hosted-old"
     sync
+}
+
+# A boot loader does not read a file system's journal: freezing writes everything to its place.
+settle() {
+    sync
+    case $1 in
+    "$root"/boot/*)
+        mount=$(stat -c %m "$1" 2>/dev/null) && command -v fsfreeze >/dev/null || return 0
+        fsfreeze -f "$mount" 2>/dev/null || return 0
+        until fsfreeze -u "$mount"; do :; done
+        ;;
+    esac
 }
 
 # Makes a directory, and notes which of its parents were not there.
@@ -87,7 +103,7 @@ rollback() {
     : >"$state/partial"
     sync
     sort -rn "$original/list" | while read -r number was mode path; do
-        rm -f "$root$path.esp-hosted-new"
+        rm -f "$root$path.esp-hosted-new" "$root$path.esp-hosted-old"
         if [ "$was" = absent ]; then
             rm -f "$root$path"
             sync
@@ -118,6 +134,8 @@ amend() {
         relist
 }
 
+# Frozen file systems must not stay so.
+trap '' HUP INT TERM
 case ${1:-} in
 apply)
     rm -rf "$state.old"

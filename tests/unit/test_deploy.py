@@ -145,8 +145,10 @@ class Board:
         self.path(CONFIG).chmod(0o640)
         (self.root / "var/lib").mkdir(parents=True)
         self._tools.mkdir()
-        for name in ("cp", "mv", "rm", "sync", "mkdir", "rmdir"):
+        for name in ("cp", "ln", "mv", "rm", "sync", "mkdir", "rmdir"):
             self._tool(name, INTERRUPTER.format(name=name))
+        # Nobody freezes this machine's own file system.
+        self._tool("fsfreeze", "#!/bin/sh\nexit 1\n")
         # The index is made from the modules that there are.
         find = 'find updates -name "*.ko" 2>/dev/null >modules.dep'
         self._tool("depmod", f'#!/bin/sh\ncd "$2/lib/modules/$3" && {find} || :\n')
