@@ -61,18 +61,35 @@ def boot(
 @task(
     name="test",
     help=_KERNEL
+    | _BOARD
+    | _HOST
     | {
         "unit": "only the tests that need no guest",
         "guest": "only the tests that boot a guest",
         "k": "pytest's -k: only tests whose names match",
     },
 )
-def test(c: Context, unit: bool = False, guest: bool = False, k: str = "", kernel: str = "") -> None:
-    """Run the tests: all, --unit or --guest; what follows -- goes to pytest."""
-    from harness import testing
+def test(
+    c: Context,
+    unit: bool = False,
+    guest: bool = False,
+    k: str = "",
+    kernel: str = "",
+    board: str = "",
+    host: str = "",
+    identity: str = "",
+) -> None:
+    """Run the tests: all, --unit or --guest, or with --host on a board; what follows -- goes to pytest."""
+    from harness import boards, testing
+    from harness.errors import HarnessError
 
     extra = [*(["-k", k] if k else []), *testing.after_dashes(sys.argv)]
-    status = testing.run(unit=unit, guest=guest, kernel=kernel or None, arguments=extra)
+    if host:
+        if not board:
+            raise HarnessError("which board is it?", hint=f"--board, one of: {', '.join(boards.names())}")
+        status = testing.run_on_board(board, host, identity, extra)
+    else:
+        status = testing.run(unit=unit, guest=guest, kernel=kernel or None, arguments=extra)
     if status:
         raise Exit(code=status)
 

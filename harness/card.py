@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A machine of QEMU that starts from a card: kernel, initramfs, devicetree and overlays are taken out of the card.
+"""A machine of QEMU that starts from a card: kernel, initramfs, devicetree and overlays come out of the card.
 
-This stands in for U-Boot, which QEMU's machine has no working build of. It follows the card's own extlinux.conf
-and reads its file system as U-Boot does: without looking at the journal.
+This stands in for U-Boot: it follows the card's own extlinux.conf, and reads the file system as U-Boot does,
+without looking at the journal. QEMU then gets what a boot loader would have loaded.
 """
 
 from __future__ import annotations

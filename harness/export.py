@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`./inv upstream`: the driver as a patch series for a kernel tree.
 
-Without compat.h, out-of-tree build files and everything else that only this repository needs: what stays is what
-the newest kernel takes. The patches are made by git, in a repository of the few files that they change.
+Without what is for older kernels and for building out of tree: what stays is what the newest kernel takes.
+The patches are made by git, in a repository of the few files that they change.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ BINDING = f"Documentation/devicetree/bindings/net/wireless/{bindings.BINDING.nam
 WIRELESS = "drivers/net/wireless"
 # What the series changes; it need not have more of a tree.
 TOUCHED = ("MAINTAINERS", f"{WIRELESS}/Kconfig", f"{WIRELESS}/Makefile")
+# Functions for older kernels: compat.h says that the newest one needs none of them.
+COMPAT_CODE = "compat.c"
 TITLE = "ESPRESSIF ESP-HOSTED WIRELESS DRIVER"
 VENDOR_KCONFIG = """\
 # SPDX-License-Identifier: GPL-2.0-only
 config WLAN_VENDOR_ESPRESSIF
-	bool "Espressif devices"
-	default y
-	help
-	  If you have a wireless co-processor of Espressif, say Y.
+\tbool "Espressif devices"
+\tdefault y
+\thelp
+\t  If you have a wireless co-processor of Espressif, say Y.
 
-	  Note that the answer to this question doesn't directly affect the
-	  kernel: saying N will just cause the configurator to skip all the
-	  questions about these devices. If you say Y, you will be asked for
-	  your specific device in the following questions.
+\t  Note that the answer to this question doesn't directly affect the
+\t  kernel: saying N will just cause the configurator to skip all the
+\t  questions about these devices. If you say Y, you will be asked for
+\t  your specific device in the following questions.
 
 if WLAN_VENDOR_ESPRESSIF
 
@@ -206,6 +208,7 @@ def sources(version: tuple[int, int]) -> dict[str, str]:
         str(path.relative_to(module.DRIVER)): path.read_text(encoding="utf-8")
         for pattern in ("*.[ch]", "tests/*.[ch]")
         for path in sorted(module.DRIVER.glob(pattern))
+        if path.name != COMPAT_CODE
     }
     found = decompat.resolve(texts, version)
     kbuild = (module.DRIVER / "Kbuild").read_text(encoding="utf-8")
@@ -213,8 +216,10 @@ def sources(version: tuple[int, int]) -> dict[str, str]:
     found["Makefile"] = re.sub(
         r"(?:^#[^\n]*\n)?^ifdef KBUILD_EXTMOD\n.*?^endif\n\n?", "", kbuild, flags=re.MULTILINE | re.DOTALL
     )
+    found["Makefile"] = re.sub(r"^.*\$\(ESP_COMPAT\).*\n", "", found["Makefile"], flags=re.MULTILINE)
     found["Kconfig"] = (module.DRIVER / "Kconfig").read_text(encoding="utf-8")
-    left = [name for name, text in found.items() if re.search(r"ESP_KERNEL|compat\.h|KBUILD_EXTMOD", text)]
+    unfit = re.compile(r"ESP_KERNEL|ESP_COMPAT|compat\.[ch]|KBUILD_EXTMOD")
+    left = [name for name, text in found.items() if unfit.search(text)]
     if left:
         raise HarnessError(f"{', '.join(left)} still refer to what a kernel tree does not have")
     return found

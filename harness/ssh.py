@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -18,6 +19,8 @@ from harness.console import GuestError
 from harness.errors import HarnessError
 from harness.target import TIMEOUT, CommandError, Result, Target
 
+# More options for ssh, with blanks between: "StrictHostKeyChecking=no".
+OPTIONS_VARIABLE = "ESP_HOSTED_SSH_OPTIONS"
 CONNECT_SECONDS = 15
 # How long beyond its own time limit an answer may be under way.
 GRACE_SECONDS = 20.0
@@ -70,7 +73,7 @@ class SshTarget(Target):
         self.name = host
         self._destination, self._port = split(host)
         self._identity = identity
-        self._options = tuple(options)
+        self._options = (*options, *os.environ.get(OPTIONS_VARIABLE, "").split())
         if shutil.which("ssh") is None:
             raise HarnessError("ssh is not installed", hint="apt-get install openssh-client")
         # Below /tmp: a socket's path has 108 bytes at most.

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import emulator, hostdeps, paths, progress, qemu
+from harness import boards, emulator, hostdeps, paths, progress, qemu, survey
+from harness.errors import HarnessError
 from harness.paths import REPO
 from harness.prepare import prepare
+from harness.ssh import SshTarget
 
 # Tells the guest tests which kernel to boot.
 KERNEL_VARIABLE = "ESP_HOSTED_KERNEL"
@@ -51,6 +54,22 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     if failed:
         return failed[0]
     return 0 if 0 in results else NOTHING_TO_RUN
+
+
+def run_on_board(board: str, host: str, identity: str, arguments: Sequence[str]) -> int:
+    """pytest's exit status of the guest tests on a board, over SSH; those that need the model are skipped.
+
+    HarnessError: unknown board, no connection, or the driver is not there.
+    """
+    chosen = boards.load(board)
+    with contextlib.closing(SshTarget(host, identity=Path(identity) if identity else None)) as target:
+        survey.check(survey.take(target), chosen.arch, chosen.name)
+        if not target.run(["modinfo", "-n", "esp_hosted"], check=False).ok:
+            raise HarnessError(
+                f"{host} has no module for its kernel", hint=f"./inv deploy --board {board} --host {host}"
+            )
+    options = [f"--host={host}", *([f"--identity={Path(identity).resolve()}"] if identity else [])]
+    return _pytest("guest", [*options, *arguments], os.environ)
 
 
 def after_dashes(words: Sequence[str]) -> list[str]:

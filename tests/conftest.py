@@ -10,6 +10,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("guest", "tests in a guest")
     group.addoption("--kernel", default=None, help="row of kernels.toml to boot (default: its default row)")
     group.addoption("--board", default=None, help="file in boards/, without .toml (default: the kernel's)")
+    group.addoption("--host", default=None, help="user@address: test the driver on this board, over SSH")
+    group.addoption("--identity", default=None, help="private key for --host")
     group.addoption("--slow", action="store_true", help="also run the tests that wait for time-outs: minutes")
     group.addoption("--tap", action="store_true", help="also run the tests over a tap device; needs root")
 

@@ -20,6 +20,8 @@ from harness.target import TEST_KERNEL_WORDS, QemuTarget
 from harness.testing import KERNEL_VARIABLE
 from harness.traffic import IperfServer
 from harness.wifi import Wifi
+from tests.guest import board
+from tests.guest.board import BoardLab
 from tests.guest.lab import GENERATIONS, Lab
 
 LABS = pytest.StashKey[dict[str, Lab]]()
@@ -30,9 +32,12 @@ GUEST_PACKAGES = ("bluez",)
 SECTION_LINES = 60
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Faults come last: other tests look at what was counted since the boot."""
     items.sort(key=lambda item: item.path.name == "test_faults.py")
+    for item in items if config.getoption("--host") else ():
+        if reason := board.skip_reason(set(getattr(item, "fixturenames", ()))):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 # Fixtures
@@ -60,8 +65,16 @@ def _lab(
 
 
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
-    """The guest that serves the suite: two processors, time as the host's."""
+def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The guest that serves the suite: two processors, time as the host's. With --host a board."""
+    if host := pytestconfig.getoption("--host"):
+        identity = pytestconfig.getoption("--identity")
+        found = BoardLab(host, Path(identity) if identity else None, paths.run_dir())
+        pytestconfig.stash.setdefault(LABS, {})["lab"] = found
+        yield found
+        found.discard()
+        return
+    prepared = request.getfixturevalue("prepared")
     machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, capture=True)
     yield from _lab(pytestconfig, "lab", "guest", machine, qemu.emulator(prepared.qemu))
 
