@@ -67,6 +67,7 @@ def boot(
         "unit": "only the tests that need no guest",
         "guest": "only the tests that boot a guest",
         "k": "pytest's -k: only tests whose names match",
+        "labgrid": "labgrid environment file, instead of --host",
     },
 )
 def test(
@@ -78,16 +79,17 @@ def test(
     board: str = "",
     host: str = "",
     identity: str = "",
+    labgrid: str = "",
 ) -> None:
     """Run the tests: all, --unit or --guest, or with --host on a board; what follows -- goes to pytest."""
     from harness import boards, testing
     from harness.errors import HarnessError
 
     extra = [*(["-k", k] if k else []), *testing.after_dashes(sys.argv)]
-    if host:
+    if host or labgrid:
         if not board:
             raise HarnessError("which board is it?", hint=f"--board, one of: {', '.join(boards.names())}")
-        status = testing.run_on_board(board, host, identity, extra)
+        status = testing.run_on_board(board, host, identity, labgrid, extra)
     else:
         status = testing.run(unit=unit, guest=guest, kernel=kernel or None, arguments=extra)
     if status:

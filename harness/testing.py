@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import boards, emulator, hostdeps, paths, progress, qemu, survey
+from harness import boards, emulator, farm, hostdeps, paths, progress, qemu, survey
 from harness.errors import HarnessError
 from harness.paths import REPO
 from harness.prepare import prepare
@@ -56,19 +56,26 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     return 0 if 0 in results else NOTHING_TO_RUN
 
 
-def run_on_board(board: str, host: str, identity: str, arguments: Sequence[str]) -> int:
-    """pytest's exit status of the guest tests on a board, over SSH; those that need the model are skipped.
+def run_on_board(board: str, host: str, identity: str, labgrid: str, arguments: Sequence[str]) -> int:
+    """pytest's exit status of the guest tests on a board; those that need the model are skipped.
+
+    The board is reached over SSH, or by what a labgrid environment file says.
 
     HarnessError: unknown board, no connection, or the driver is not there.
     """
     chosen = boards.load(board)
-    with contextlib.closing(SshTarget(host, identity=Path(identity) if identity else None)) as target:
+    key = Path(identity).resolve() if identity else None
+    with contextlib.closing(
+        farm.connect(Path(labgrid)) if labgrid else SshTarget(host, identity=key)
+    ) as target:
         survey.check(survey.take(target), chosen.arch, chosen.name)
         if not target.run(["modinfo", "-n", "esp_hosted"], check=False).ok:
             raise HarnessError(
-                f"{host} has no module for its kernel", hint=f"./inv deploy --board {board} --host {host}"
+                f"{target.name} has no module for its kernel",
+                hint=f"./inv deploy --board {board} --host {host}",
             )
-    options = [f"--host={host}", *([f"--identity={Path(identity).resolve()}"] if identity else [])]
+    options = [f"--labgrid={Path(labgrid).resolve()}"] if labgrid else [f"--host={host}"]
+    options += [f"--identity={key}"] if key else []
     return _pytest("guest", [*options, *arguments], os.environ)
 
 

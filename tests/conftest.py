@@ -12,6 +12,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--board", default=None, help="file in boards/, without .toml (default: the kernel's)")
     group.addoption("--host", default=None, help="user@address: test the driver on this board, over SSH")
     group.addoption("--identity", default=None, help="private key for --host")
+    group.addoption("--labgrid", default=None, help="labgrid environment file: test on its target main")
     group.addoption("--slow", action="store_true", help="also run the tests that wait for time-outs: minutes")
     group.addoption("--tap", action="store_true", help="also run the tests over a tap device; needs root")
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -11,8 +12,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.klog import KernelLog
 from harness.paths import REPO
-from harness.ssh import SshTarget
-from harness.target import QemuTarget
+from harness.target import QemuTarget, Target
 from tests.guest.lab import Lab
 
 # What tests get from the model or from the machine in QEMU, and why there is none of it on a board.
@@ -40,12 +40,12 @@ def skip_reason(fixtures: set[str]) -> str:
 class BoardLab(Lab):
     """A board in the place of a guest."""
 
-    def __init__(self, host: str, identity: Path | None, directory: Path) -> None:
-        self.name = host
+    def __init__(self, name: str, connect: Callable[[], Target], directory: Path) -> None:
+        self.name = name
         self.boots = 0
-        self._identity = identity
+        self._connect = connect
         self._directory = directory
-        self._board: SshTarget | None = None
+        self._board: Target | None = None
         self._klog: KernelLog | None = None
         self._label = "before the first test"
         self._reported: set[str] = set()
@@ -58,7 +58,7 @@ class BoardLab(Lab):
         if self._board is not None and not self._board.usable():
             self.discard()
         if self._board is None:
-            self._board = SshTarget(self.name, identity=self._identity)
+            self._board = self._connect()
             self._board.log = self._directory / "board.log"
             self._prepare(self._board)
             self._klog = KernelLog(self._board)
@@ -66,7 +66,7 @@ class BoardLab(Lab):
         # Tests use of it what every target has.
         return cast(QemuTarget, self._board)
 
-    def _prepare(self, board: SshTarget) -> None:
+    def _prepare(self, board: Target) -> None:
         found = board.run(
             ["sh", "-c", f"PATH=$PATH:/usr/sbin:/sbin; command -v {' '.join(TOOLS)}"], check=False
         )

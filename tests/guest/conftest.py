@@ -5,18 +5,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import coverage, cpio, paths, qemu, rootfs, scenario, selftests
+from harness import coverage, cpio, farm, paths, qemu, rootfs, scenario, selftests
 from harness.coprocessor import AccessPoint, Coprocessor
 from harness.kerneltable import UnavailableError
 from harness.klog import Finding
 from harness.prepare import Prepared, prepare
-from harness.target import TEST_KERNEL_WORDS, QemuTarget
+from harness.ssh import SshTarget
+from harness.target import TEST_KERNEL_WORDS, QemuTarget, Target
 from harness.testing import KERNEL_VARIABLE
 from harness.traffic import IperfServer
 from harness.wifi import Wifi
@@ -35,9 +36,19 @@ SECTION_LINES = 60
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Faults come last: other tests look at what was counted since the boot."""
     items.sort(key=lambda item: item.path.name == "test_faults.py")
-    for item in items if config.getoption("--host") else ():
+    for item in items if _board(config) else ():
         if reason := board.skip_reason(set(getattr(item, "fixturenames", ()))):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _board(config: pytest.Config) -> tuple[str, Callable[[], Target]] | None:
+    """The board to test on instead of a guest: its name, and what connects to it."""
+    if host := config.getoption("--host"):
+        key = config.getoption("--identity")
+        return host, lambda: SshTarget(host, identity=Path(key) if key else None)
+    if environment := config.getoption("--labgrid"):
+        return environment, lambda: farm.connect(Path(environment))
+    return None
 
 
 # Fixtures
@@ -67,9 +78,8 @@ def _lab(
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The guest that serves the suite: two processors, time as the host's. With --host a board."""
-    if host := pytestconfig.getoption("--host"):
-        identity = pytestconfig.getoption("--identity")
-        found = BoardLab(host, Path(identity) if identity else None, paths.run_dir())
+    if connect := _board(pytestconfig):
+        found = BoardLab(*connect, paths.run_dir())
         pytestconfig.stash.setdefault(LABS, {})["lab"] = found
         yield found
         found.discard()
