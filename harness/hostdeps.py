@@ -125,16 +125,19 @@ _PACKAGE = (
     Dependency("dh-dkms", "builds Debian packages of DKMS modules", command="dh_dkms"),
 )
 
+_PACK = (
+    Dependency("fdisk", "partitions images", command="sfdisk"),
+    Dependency("e2fsprogs", "makes file systems of images", command="mke2fs", version=()),
+    Dependency("fakeroot", "packs images without root", command="fakeroot"),
+)
 _IMAGE = (
     *_ARCHIVE,
+    *_PACK,
     Dependency("mmdebstrap", "makes root file systems for images", command="mmdebstrap"),
     Dependency(
         "qemu-user-static", "runs programs of the board while an image is made", command="qemu-aarch64-static"
     ),
     Dependency("arch-test", "tells whether it can", command="arch-test", version=()),
-    Dependency("fdisk", "partitions images", command="sfdisk"),
-    Dependency("e2fsprogs", "makes file systems of images", command="mke2fs", version=()),
-    Dependency("fakeroot", "packs images without root", command="fakeroot"),
 )
 
 GROUPS: dict[str, tuple[Dependency, ...]] = {
@@ -150,6 +153,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "lint": _LINT,
     "lint-full": _LINT_FULL,
     "package": _PACKAGE,
+    "pack": _PACK,
     "image": _IMAGE,
     "fuzz": _FUZZ,
 }
