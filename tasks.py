@@ -143,12 +143,18 @@ def dtb(c: Context, kernel: str = "", board: str = "") -> None:
     _show(devicetree.merge(found, boards.load(board or found.board)))
 
 
-@task(iterable=["kernel"], help={"kernel": "only this row of kernels.toml (may be given several times)"})
-def overlays(c: Context, kernel: list[str]) -> None:
+@task(
+    iterable=["kernel"],
+    help={
+        "kernel": "only this row of kernels.toml (may be given several times)",
+        "output": "directory for the report (default: this run's directory)",
+    },
+)
+def overlays(c: Context, kernel: list[str], output: str = "") -> None:
     """Apply every board's overlay to every base DTB of the distribution's kernels and check the results."""
     from harness import overlays as checks
 
-    if not checks.report(tuple(kernel)):
+    if not checks.report(tuple(kernel), Path(output).resolve() if output else None):
         raise Exit(code=1)
 
 

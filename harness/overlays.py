@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from harness import bindings, boards, devicetree, dtbs, hostdeps, paths
+from harness import bindings, boards, devicetree, dtbs, hostdeps, paths, progress
 from harness.boards import Board
+from harness.cache import write_json
 from harness.fdt import Node, Tree
 from harness.pinmux import Line, Pins
 
@@ -193,8 +194,11 @@ def examined_boards() -> list[Board]:
     return [board for board in found if "/" in board.dtb or board.arch == "armhf"]
 
 
-def report(names: tuple[str, ...] = ()) -> bool:
-    """Print overlay x base DTB x kernel for these kernels (all stock ones); True if nothing is wrong."""
+def report(names: tuple[str, ...] = (), output: Path | None = None) -> bool:
+    """Print overlay x base DTB x kernel for these kernels (all stock ones); True if nothing is wrong.
+
+    The same goes into overlays.html and overlays.json in `output` (this run's directory).
+    """
     hostdeps.require("dtb")
     schema = bindings.schema()
     verdicts: list[Verdict] = []
@@ -202,11 +206,16 @@ def report(names: tuple[str, ...] = ()) -> bool:
         for board in examined_boards():
             if board.arch == bases.arch:
                 verdicts += examine(board, kernel, bases, schema)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 240, record=True)
     console.print(render(verdicts), soft_wrap=True)
     for one in verdicts:
         for text in one.findings:
             console.print(f"{one.board}, {one.dtb}, {one.kernel}: {text}", markup=False)
+    directory = output or paths.run_dir()
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / "overlays.json", [asdict(one) for one in verdicts])
+    console.save_html(str(directory / "overlays.html"))
+    progress.say(f"the same for machines and browsers: {directory}/overlays.json, overlays.html")
     return all(not one.findings for one in verdicts)
 
 
