@@ -23,6 +23,7 @@ MODEL = {
     "paced_lab": "needs a machine whose time is the model's",
     "paced": "needs a machine whose time is the model's",
     "radios_lab": "needs three co-processors",
+    "selftests_lab": "needs three co-processors",
     "prepared": "is about the machine that QEMU starts",
     "server": "needs a server behind the model's access point",
 }

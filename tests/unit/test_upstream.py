@@ -95,14 +95,13 @@ def test_series_applies_and_touches_nothing_else(patches: list[Path], tmp_path: 
 
 
 def test_checkpatch_has_nothing_to_say_of_the_patches(patches: list[Path]) -> None:
-    script = lint._checkpatch_script(None) / "checkpatch.pl"
+    script = lint._scripts(None) / lint.CHECKPATCH[0]
     done = subprocess.run(
         ["perl", script, "--no-tree", "--strict", "--terse", "--show-types", "--no-summary", *patches[1:]],
         capture_output=True,
         text=True,
         check=False,
     )
-    # trace.h looks like this in every driver: TRACE_EVENT is not what checkpatch takes it for.
     lines = [line for line in done.stdout.splitlines() if line.strip()]
     assert not lines, "\n".join(lines)
 
