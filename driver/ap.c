@@ -19,11 +19,14 @@
 
 /* Stations */
 
-/* Index of a station in the access point's table; of a free entry for zero. */
+/* Index of a station in the access point's table */
 static int esp_ap_find(const struct esp_vif *vif, const u8 *mac)
 {
 	unsigned int i;
 
+	/* Entries that are free have this address. */
+	if (is_zero_ether_addr(mac))
+		return -ENOENT;
 	for (i = 0; i < ESP_AP_STATIONS; i++) {
 		if (!memcmp(vif->ap.stations[i].mac, mac, ETH_ALEN))
 			return i;
@@ -158,16 +161,21 @@ int esp_add_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 		    const u8 *mac, struct station_parameters *params)
 {
 	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
-	static const u8 none[ETH_ALEN];
 	int index, err;
 
 	if (wdev->iftype != NL80211_IFTYPE_AP)
 		return -EOPNOTSUPP;
-	index = esp_ap_find(vif, mac);
-	if (index >= 0)
+	if (!vif->ap.started)
+		return -ENETDOWN;
+	if (!is_valid_ether_addr(mac))
+		return -EINVAL;
+	if (esp_ap_find(vif, mac) >= 0)
 		return -EEXIST;
-	index = esp_ap_find(vif, none);
-	if (index < 0)
+	for (index = 0; index < ESP_AP_STATIONS; index++) {
+		if (is_zero_ether_addr(vif->ap.stations[index].mac))
+			break;
+	}
+	if (index == ESP_AP_STATIONS)
 		return -ENOSPC;
 
 	err = esp_send_station(vif, ESP_STATION_ADD, mac, params);

@@ -16,8 +16,6 @@
 #define ESP_TX_POWER_MIN	200	/* mBm */
 #define ESP_TX_POWER_MAX	2000
 
-#define ESP_BEACON_HEAD		(24 + 8 + 2)	/* up to the capabilities */
-
 static const u32 esp_ciphers[] = {
 	WLAN_CIPHER_SUITE_TKIP,
 	WLAN_CIPHER_SUITE_CCMP,
@@ -576,6 +574,9 @@ void esp_cfg80211_unregister(struct esp_hosted *esp)
 	dev_close(esp->vif->ndev);
 	wiphy_lock(wiphy);
 	cfg80211_unregister_netdevice(esp->vif->ndev);
+	wiphy_delayed_work_cancel(wiphy, &esp->vif->sta.timeout);
+	wiphy_delayed_work_cancel(wiphy, &esp->vif->scan.watchdog);
+	wiphy_delayed_work_cancel(wiphy, &esp->vif->ap.timeout);
 	wiphy_work_cancel(wiphy, &esp->event_work);
 	wiphy_work_cancel(wiphy, &esp->regd_work);
 	wiphy_work_cancel(wiphy, &esp->mgmt_work);

@@ -13,6 +13,7 @@
 #ifndef ESP_HOSTED_H
 #define ESP_HOSTED_H
 
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/ethtool.h>
 #include <linux/if_vlan.h>
@@ -70,6 +71,7 @@ enum esp_stat {
 	ESP_STAT_TX_PURGED,
 	ESP_STAT_TX_BAD_LEN,
 	ESP_STAT_TX_NOT_RUNNING,
+	ESP_STAT_TX_UNAUTHORIZED,
 	ESP_STAT_TX_STOPS,
 	ESP_STAT_TX_WAKES,
 	ESP_STAT_TX_HIGH_WATER,
@@ -387,7 +389,7 @@ enum esp_sta_state {
  * @left_bssid: and for this access point
  * @auth_until: how long an answered authentication lasts, in jiffies
  * @timeout: time limit for @waiting
- * @authorized: data may pass, as far as the host decides
+ * @authorized: data may pass: the connection needs no keys, or has them
  * @mfp: management frames are protected
  * @chan: channel of the connection
  * @connected_since: start of the connection, seconds since boot
@@ -573,7 +575,7 @@ struct esp_test {
  * @country_sent: regulatory domain the firmware has
  * @mode: &enum esp_mode the firmware is in, wiphy mutex
  * @tx_power: transmit power limit in mBm, 0 if never set
- * @stats: private counters; each has one writing context at a time
+ * @stats: private counters
  * @debugfs: debugfs directory
  * @priv_flags: &enum esp_priv_flag
  * @restarted: completed when a device came back into service
@@ -619,7 +621,7 @@ struct esp_hosted {
 	u16 mode;
 	int tx_power;
 
-	unsigned long stats[ESP_STAT_COUNT];
+	atomic_long_t stats[ESP_STAT_COUNT];
 	struct dentry *debugfs;
 
 	unsigned long priv_flags;
@@ -634,14 +636,23 @@ struct esp_hosted {
 
 static inline void esp_count(struct esp_hosted *esp, enum esp_stat stat)
 {
-	WRITE_ONCE(esp->stats[stat], esp->stats[stat] + 1);
+	atomic_long_inc(&esp->stats[stat]);
+}
+
+static inline unsigned long esp_stat(const struct esp_hosted *esp,
+				     enum esp_stat stat)
+{
+	return atomic_long_read(&esp->stats[stat]);
 }
 
 static inline void esp_high_water(struct esp_hosted *esp, enum esp_stat stat,
-				  unsigned long level)
+				  long level)
 {
-	if (level > esp->stats[stat])
-		WRITE_ONCE(esp->stats[stat], level);
+	long seen = atomic_long_read(&esp->stats[stat]);
+
+	while (level > seen &&
+	       !atomic_long_try_cmpxchg(&esp->stats[stat], &seen, level))
+		;
 }
 
 static inline bool esp_running(struct esp_hosted *esp)

@@ -44,6 +44,7 @@ const char esp_stat_names[ESP_STAT_COUNT][ETH_GSTRING_LEN] = {
 	[ESP_STAT_TX_PURGED] = "tx_drop_purged",
 	[ESP_STAT_TX_BAD_LEN] = "tx_drop_length",
 	[ESP_STAT_TX_NOT_RUNNING] = "tx_drop_not_running",
+	[ESP_STAT_TX_UNAUTHORIZED] = "tx_drop_unauthorized",
 	[ESP_STAT_TX_STOPS] = "tx_queue_stops",
 	[ESP_STAT_TX_WAKES] = "tx_queue_wakes",
 	[ESP_STAT_TX_HIGH_WATER] = "tx_queue_high_water",
@@ -187,6 +188,8 @@ static int esp_set_priv_flags(struct net_device *ndev, u32 flags)
 {
 	struct esp_vif *vif = netdev_priv(ndev);
 
+	if (flags >> ESP_PRIV_COUNT)
+		return -EINVAL;
 	WRITE_ONCE(vif->esp->priv_flags, flags);
 	esp_link_kick(&vif->esp->link);
 
@@ -248,7 +251,7 @@ static void esp_get_ethtool_stats(struct net_device *ndev,
 	unsigned int i;
 
 	for (i = 0; i < ESP_STAT_COUNT; i++)
-		data[i] = READ_ONCE(vif->esp->stats[i]);
+		data[i] = esp_stat(vif->esp, i);
 }
 
 /* The parameters of some operations depend on the kernel. */

@@ -35,8 +35,11 @@ int esp_add_key(struct wiphy *wiphy, struct wireless_dev *wdev,
 	if (alg < 0)
 		return alg;
 	/* On the wire the index alone tells pairwise from group keys. */
-	if (pairwise != !index)
+	if (pairwise != !index || index > 5)
 		return -EOPNOTSUPP;
+	/* And the last two are for management frames only. */
+	if (index >= 4 ? alg != ESP_KEY_IGTK : alg == ESP_KEY_IGTK)
+		return -EINVAL;
 	if (params->key_len <= 0 || params->key_len > ESP_KEY_LEN ||
 	    params->seq_len < 0 ||
 	    params->seq_len > (alg == ESP_KEY_IGTK ? 6 : ESP_KEY_SEQ_LEN))

@@ -435,7 +435,8 @@ static void esp_link_transfer(struct esp_link *link)
 	sent = skb;
 	if (skb) {
 		esp_link_fill(link, skb);
-		skb_tx_timestamp(skb);
+		if (!link->retries)
+			skb_tx_timestamp(skb);
 	}
 	link->xfer.tx_buf = skb ? link->tx : link->idle;
 
@@ -571,7 +572,8 @@ bool esp_link_unsend(struct esp_link *link, struct sk_buff *skb)
 
 	spin_lock_irq(&link->control.lock);
 	skb_queue_walk(&link->control, pos) {
-		if (pos == skb) {
+		/* Freed and allocated again it may be somebody else's by now. */
+		if (pos == skb && esp_skb_cb(pos)->pkt_type == ESP_PKT_COMMAND) {
 			__skb_unlink(pos, &link->control);
 			found = true;
 			break;
@@ -608,8 +610,10 @@ static void esp_link_purge_queue(struct esp_link *link,
 
 /**
  * esp_link_purge - drop what was not sent yet
- * @link: the link, with its lock held or closed
+ * @link: the link, with its lock held, or freed
  * @net_only: keep commands and Bluetooth
+ *
+ * Have esp_netdev_schedule() follow, without the lock.
  */
 void esp_link_purge(struct esp_link *link, bool net_only)
 {
@@ -713,8 +717,8 @@ void esp_link_open(struct esp_link *link)
  * esp_link_close - stop running transactions
  * @link: the link
  *
- * Returns after the current transaction, if any, has ended. Queued frames
- * stay. Process context.
+ * Returns after the current transaction, if any, has ended and its thread has
+ * come to rest. Queued frames stay. Process context, but not that thread.
  */
 void esp_link_close(struct esp_link *link)
 {
@@ -723,6 +727,11 @@ void esp_link_close(struct esp_link *link)
 	mutex_lock(&link->lock);
 	mutex_unlock(&link->lock);
 	timer_delete_sync(&link->timer);
+	/* The owner of the bus may still be about to schedule NAPI. */
+	if (link->worker)
+		kthread_flush_work(&link->work);
+	else
+		synchronize_irq(link->hs_irq);
 }
 
 static int esp_link_get_line(struct esp_link *link, const char *name,

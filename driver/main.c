@@ -87,6 +87,18 @@ static void esp_queue_work(struct esp_hosted *esp)
 		queue_work(esp->wq, &esp->work);
 }
 
+/*
+ * Stop the state worker, whatever it waits for. The worker arms the timer and
+ * the timer queues the worker: hence the timer first and last. Should somebody
+ * who saw the old state queue the worker even later, it finds nothing to do.
+ */
+static void esp_stop_work(struct esp_hosted *esp)
+{
+	cancel_delayed_work_sync(&esp->boot_timeout);
+	cancel_work_sync(&esp->work);
+	cancel_delayed_work_sync(&esp->boot_timeout);
+}
+
 /**
  * esp_recover - the co-processor does not behave: reset it
  * @esp: the device
@@ -377,7 +389,12 @@ static void esp_do_reset(struct esp_hosted *esp)
 		esp_coredump(esp, esp->reset_reason);
 	if (esp->wiphy)
 		esp_cfg80211_restarted(esp);
+	/* The interface may be going down, and drop its frames, right now. */
+	mutex_lock(&esp->link.lock);
 	esp_link_purge(&esp->link, false);
+	mutex_unlock(&esp->link.lock);
+	if (esp->vif)
+		esp_netdev_schedule(esp->vif);
 
 	/* Somebody wants to look at it as it is. */
 	if (esp->reset_reason &&
@@ -479,6 +496,10 @@ static void esp_do_start(struct esp_hosted *esp)
 		err = esp_cfg80211_register(esp, mac);
 	else
 		err = esp_cfg80211_replay(esp);
+	/* A reset or restart meanwhile starts over anyway. */
+	if (err && !first && esp_running(esp))
+		dev_warn(esp->dev, "cannot set the interface up again: %d\n",
+			 err);
 	if (err && first) {
 		dev_err(esp->dev, "cannot register the interface: %d\n", err);
 		spin_lock_bh(&esp->state_lock);
@@ -499,7 +520,8 @@ static void esp_work(struct work_struct *work)
 {
 	struct esp_hosted *esp = container_of(work, struct esp_hosted, work);
 
-	if (test_bit(ESP_FLAG_REMOVING, &esp->flags))
+	if (test_bit(ESP_FLAG_REMOVING, &esp->flags) ||
+	    READ_ONCE(esp->state) == ESP_STATE_SUSPENDED)
 		return;
 	if (test_and_clear_bit(ESP_FLAG_RESET, &esp->flags))
 		esp_do_reset(esp);
@@ -518,6 +540,11 @@ static int esp_setup_spi(struct spi_device *spi)
 		return dev_err_probe(dev, -EINVAL,
 				     "SPI controller transfers at most %zu bytes, %u are needed in one go: use another controller\n",
 				     max, ESP_FRAME_SIZE);
+	if (spi->controller->flags & (SPI_CONTROLLER_HALF_DUPLEX |
+				      SPI_CONTROLLER_NO_RX |
+				      SPI_CONTROLLER_NO_TX))
+		return dev_err_probe(dev, -EINVAL,
+				     "SPI controller cannot send and receive at the same time: use another controller\n");
 	if (spi->mode & (SPI_CPHA | SPI_LSB_FIRST | SPI_3WIRE | SPI_NO_CS))
 		return dev_err_probe(dev, -EINVAL,
 				     "the protocol needs SPI mode 2, MSB first, full duplex, with chip select: remove the properties that say otherwise\n");
@@ -595,8 +622,7 @@ static void esp_remove(struct spi_device *spi)
 	/* Stop the worker, whatever it waits for. */
 	set_bit(ESP_FLAG_REMOVING, &esp->flags);
 	esp_cmd_cancel(esp, -ENODEV);
-	cancel_delayed_work_sync(&esp->boot_timeout);
-	cancel_work_sync(&esp->work);
+	esp_stop_work(esp);
 	/* No event can be under way to cfg80211 after this. */
 	mutex_lock(&esp->link.lock);
 	mutex_unlock(&esp->link.lock);
@@ -636,8 +662,7 @@ static void esp_shutdown(struct spi_device *spi)
 	esp_set_state(esp, ESP_STATE_GONE);
 	spin_unlock_bh(&esp->state_lock);
 	esp_cmd_cancel(esp, -ENODEV);
-	cancel_delayed_work_sync(&esp->boot_timeout);
-	cancel_work_sync(&esp->work);
+	esp_stop_work(esp);
 	esp_link_close(&esp->link);
 	if (esp->vif)
 		netif_device_detach(esp->vif->ndev);
@@ -676,8 +701,7 @@ static int esp_suspend(struct device *dev)
 	esp_set_state(esp, ESP_STATE_SUSPENDED);
 	spin_unlock_bh(&esp->state_lock);
 	esp_cmd_cancel(esp, -ENETDOWN);
-	cancel_work_sync(&esp->work);
-	cancel_delayed_work_sync(&esp->boot_timeout);
+	esp_stop_work(esp);
 	esp_link_close(&esp->link);
 	if (esp->vif)
 		netif_device_detach(esp->vif->ndev);

@@ -134,6 +134,17 @@ static netdev_tx_t esp_ndo_start_xmit(struct sk_buff *skb,
 		goto drop;
 	}
 
+	/*
+	 * The port: firmware of generation 1 would send this in the clear while
+	 * keys are still being negotiated. Stations of ours are the firmware's
+	 * affair.
+	 */
+	if (unlikely(!eapol && vif->wdev.iftype == NL80211_IFTYPE_STATION &&
+		     !READ_ONCE(vif->sta.authorized))) {
+		esp_count(esp, ESP_STAT_TX_UNAUTHORIZED);
+		goto drop;
+	}
+
 	*esp_skb_cb(skb) = (struct esp_skb_cb) {
 		.if_type = esp_vif_if_type(vif),
 		.pkt_type = eapol ? esp_layout(esp)->eapol_type : ESP_PKT_DATA,

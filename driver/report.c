@@ -101,8 +101,7 @@ static void esp_put_counters(struct esp_text *t, struct esp_hosted *esp)
 	unsigned int i;
 
 	for (i = 0; i < ESP_STAT_COUNT; i++)
-		esp_put(t, "%s: %lu\n", esp_stat_names[i],
-			READ_ONCE(esp->stats[i]));
+		esp_put(t, "%s: %lu\n", esp_stat_names[i], esp_stat(esp, i));
 }
 
 /**

@@ -82,7 +82,7 @@ static unsigned long esp_test_damaged(const struct esp_hosted *esp)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(damage); i++)
-		sum += READ_ONCE(esp->stats[damage[i]]);
+		sum += esp_stat(esp, damage[i]);
 
 	return sum;
 }
@@ -181,8 +181,8 @@ void esp_self_test(struct net_device *ndev, struct ethtool_test *test,
 {
 	struct esp_vif *vif = netdev_priv(ndev);
 	struct esp_hosted *esp = vif->esp;
-	unsigned long hs = READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]);
-	unsigned long dr = READ_ONCE(esp->stats[ESP_STAT_DR_EDGES]);
+	unsigned long hs = esp_stat(esp, ESP_STAT_HS_EDGES);
+	unsigned long dr = esp_stat(esp, ESP_STAT_DR_EDGES);
 	u8 mac[ESP_MAC_LEN];
 	unsigned int i;
 
@@ -191,9 +191,9 @@ void esp_self_test(struct net_device *ndev, struct ethtool_test *test,
 	data[ESP_TEST_COMMAND] = !!esp_cmd_get_mac(esp, esp_vif_if_type(vif),
 						   mac);
 	data[ESP_TEST_HANDSHAKE] =
-		READ_ONCE(esp->stats[ESP_STAT_HS_EDGES]) == hs;
+		esp_stat(esp, ESP_STAT_HS_EDGES) == hs;
 	data[ESP_TEST_DATA_READY] =
-		READ_ONCE(esp->stats[ESP_STAT_DR_EDGES]) == dr;
+		esp_stat(esp, ESP_STAT_DR_EDGES) == dr;
 	if ((test->flags & ETH_TEST_FL_OFFLINE) && esp->reset &&
 	    esp_running(esp))
 		esp_test_offline(esp, data);

@@ -53,6 +53,7 @@ void esp_sta_end(struct esp_vif *vif)
 {
 	esp_sta_wait(vif, false);
 	vif->sta.state = ESP_STA_IDLE;
+	WRITE_ONCE(vif->sta.authorized, false);
 	vif->sta.assoc_seq = 0;
 	vif->sta.auth_seq = 0;
 	esp_netdev_set_carrier(vif, false);
@@ -323,8 +324,12 @@ int esp_auth(struct wiphy *wiphy, struct net_device *ndev,
 		/* Its own scan may have been the one that was cut short. */
 		err = esp_send_auth(vif, req, alg);
 	}
-	if (err)
+	if (err) {
+		/* Nothing more comes of what was begun before, either. */
+		if (sta->state == ESP_STA_AUTH)
+			esp_sta_end(vif);
 		return err;
+	}
 
 	if (!confirm) {
 		vif->scan.noise = true;
@@ -372,7 +377,7 @@ int esp_assoc(struct wiphy *wiphy, struct net_device *ndev,
 
 	sta->assoc_seq = cmd.seq;
 	sta->state = ESP_STA_ASSOC;
-	sta->authorized = !req->crypto.control_port;
+	WRITE_ONCE(sta->authorized, !req->crypto.control_port);
 	sta->mfp = req->use_mfp;
 	/* cfg80211 holds a reference for us until the result is reported. */
 	sta->bss = req->bss;
@@ -477,18 +482,26 @@ static int esp_sta_authorize(struct esp_vif *vif, bool authorized)
 	unsigned int tries = 0;
 	int err;
 
-	vif->sta.authorized = authorized;
+	if (!authorized)
+		WRITE_ONCE(vif->sta.authorized, false);
 	/* Else the firmware does it when the group key is installed. */
 	if (!esp_layout(vif->esp)->set_authorized)
-		return 0;
+		goto done;
 
 	memcpy(req.bssid, vif->sta.bssid, ETH_ALEN);
 	for (;;) {
 		err = esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
+		if (!err)
+			break;
 		if (err != -EBUSY || ++tries == ESP_START_RETRIES)
 			return err;
 		msleep(ESP_START_RETRY_MS);
 	}
+done:
+	if (authorized)
+		WRITE_ONCE(vif->sta.authorized, true);
+
+	return 0;
 }
 
 /**

@@ -111,12 +111,12 @@ static int run(struct fake *fake, u8 code)
 
 static unsigned long unexpected(const struct fake *fake)
 {
-	return fake->esp.stats[ESP_STAT_RESP_UNEXPECTED];
+	return esp_stat(&fake->esp, ESP_STAT_RESP_UNEXPECTED);
 }
 
 static unsigned long malformed(const struct fake *fake)
 {
-	return fake->esp.stats[ESP_STAT_RESP_MALFORMED];
+	return esp_stat(&fake->esp, ESP_STAT_RESP_MALFORMED);
 }
 
 static void answered(struct kunit *test)
@@ -348,7 +348,7 @@ static void silence_asks_for_a_reset_once(struct kunit *test)
 	set_bit(ESP_FLAG_REMOVING, &fake->esp.flags);
 	KUNIT_EXPECT_EQ(test, -ETIMEDOUT, run(fake, ESP_CMD_SCAN));
 	KUNIT_EXPECT_EQ(test, 1, fake->recovered);
-	KUNIT_EXPECT_EQ(test, 1, fake->esp.stats[ESP_STAT_CMD_TIMEOUTS]);
+	KUNIT_EXPECT_EQ(test, 1, esp_stat(&fake->esp, ESP_STAT_CMD_TIMEOUTS));
 	/* A late answer does not become that of the next command. */
 	respond(fake, ESP_CMD_SCAN, ESP_STATUS_FAIL, 0, NULL, 0, 0);
 	KUNIT_EXPECT_EQ(test, 1, unexpected(fake));

@@ -132,6 +132,31 @@ def test_wrong_passphrase(ap: Radio, sta: Radio, kind: str, why: str) -> None:
             assert sta.ping(AP_ADDRESS) == 3
 
 
+ETHERTYPE_EAPOL = b"\x88\x8e"
+
+
+@pytest.mark.slow
+def test_only_eapol_leaves_before_there_are_keys(ap: Radio, sta: Radio, tmp_path: Path) -> None:
+    """Associated with the wrong passphrase: the port stays shut, though user space has something to send."""
+    right = SECURITY["wpa2"]
+    wrong = replace(right, network=right.network.replace(PASSPHRASE, "another passphrase"))
+    before = sta.statistics()["tx_drop_unauthorized"]
+    with access_point(ap, right):
+        files = sta.esp.record(tmp_path)
+        with supplicant(sta, wrong) as daemon:
+            sta.address(STATION_ADDRESS)
+            sta.run("ip", "neigh", "replace", AP_ADDRESS, "lladdr", ap.mac, "dev", sta.interface)
+            job = sta.spawn("ping", "-q", "-i", "0.05", AP_ADDRESS)
+            daemon.wait("CTRL-EVENT-SSID-TEMP-DISABLED.*reason=WRONG_KEY", 60)
+            job.stop()
+        sta.esp.stop_recording()
+    assert sta.statistics()["tx_drop_unauthorized"] > before
+    sent = [packet.data for packet in recordings.pcapng(files.pcapng) if packet.direction == "out"]
+    payloads = [one[int.from_bytes(one[6:8], "little") :] for one in sent if one[2] in (0, 4) and not one[0]]
+    types = {payload[12:14] for payload in payloads if len(payload) > 14}
+    assert types == {ETHERTYPE_EAPOL}, types
+
+
 def ended(daemon: Daemon) -> int:
     """How often a station was told that its connection is over."""
     return daemon.count("CTRL-EVENT-DISCONNECTED")
