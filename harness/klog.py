@@ -47,8 +47,8 @@ PATTERNS: dict[str, str] = {
 
 # Bits of /proc/sys/kernel/tainted that a mistake sets (Documentation/admin-guide/tainted-kernels.rst).
 TAINTS = {4: "machine check", 5: "bad page", 7: "Oops or BUG", 9: "WARN", 14: "soft lockup"}
-# An out-of-tree module that nobody signed: ours, and expected.
-EXPECTED_TAINTS = {12: "out-of-tree module", 13: "unsigned module"}
+# An out-of-tree module that nobody signed: ours, and expected, as are KUnit's suites.
+EXPECTED_TAINTS = {12: "out-of-tree module", 13: "unsigned module", 18: "unit tests"}
 
 
 @dataclass(frozen=True)

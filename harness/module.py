@@ -59,8 +59,12 @@ def _work_key(kernel: Kernel, source: Path) -> str:
 def _tree(kernel: Kernel, source: Path) -> Path:
     compiler = kernel.toolchain.key()
     sources = hash_tree(source, ignore=IGNORED)
-    # A kernel that can count lines is told to count ours.
-    options = ("GCOV_PROFILE=y",) if kernels.config(kernel.config).get("GCOV_KERNEL") == "y" else ()
+    symbols = kernels.config(kernel.config)
+    # A kernel that can count lines is told to count ours; one with KUnit gets the driver's suites.
+    options = [
+        *(["GCOV_PROFILE=y"] if symbols.get("GCOV_KERNEL") == "y" else []),
+        *(["CONFIG_ESP_HOSTED_KUNIT_TEST=m"] if symbols.get("KUNIT") in ("y", "m") else []),
+    ]
     key = digest(
         "module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, *options
     )
@@ -74,12 +78,18 @@ def _tree(kernel: Kernel, source: Path) -> Path:
             if not built.exists():
                 raise HarnessError(f"the build made no {NAME}.ko", log=commands.log_path("module"))
             inspect(built, kernel)
-            shutil.copyfile(built, directory / built.name)
+            for path in (built, *workspace.glob("tests/*.ko")):
+                shutil.copyfile(path, directory / path.name)
             for note in workspace.glob("*.gcno"):
                 (directory / "gcov").mkdir(exist_ok=True)
                 shutil.copyfile(note, directory / "gcov" / note.name)
 
     return cache.entry("module", key, make, f"module {NAME}.ko for {kernel.release}")
+
+
+def suites(built: Path) -> list[Path]:
+    """KUnit's suites that were built with a module."""
+    return sorted(built.parent.glob("*_test.ko"))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def prepare(kernel: str | None = None, board: str | None = None, *, packages: Se
         kernels.check(found, chosen)
         ko = timed("module", module.build, found)
         dtb = timed("devicetree", devicetree.merge, found, chosen)
-        return found, ko, dtb, timed("guest", rootfs.build, found, chosen, [ko], packages)
+        return found, ko, dtb, timed("guest", rootfs.build, found, chosen, [ko, *module.suites(ko)], packages)
 
     if not _own_emulator():
         # One package manager at a time, before anything runs beside it.
