@@ -299,6 +299,7 @@ class IperfOptions(TypedDict, total=False):
 
 
 SECONDS = 5.0
+BUSY_SECONDS = 10.0
 
 
 def iperf_command(port: int, **options: Unpack[IperfOptions]) -> list[str]:
@@ -324,10 +325,14 @@ def iperf_command(port: int, **options: Unpack[IperfOptions]) -> list[str]:
 def iperf(target: Target, server: IperfServer, **options: Unpack[IperfOptions]) -> Iperf:
     """Run iperf3 on the target against `server`. TrafficError: with iperf3's own words."""
     command = iperf_command(server.port, **options)
-    result = target.run(command, timeout=options.get("seconds", SECONDS) + 30, check=False)
-    if not result.stdout.strip():
-        raise TrafficError(f"{result.command}: exit status {result.status}\n{result.stderr}")
-    return parse_iperf(result.stdout)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        result = target.run(command, timeout=options.get("seconds", SECONDS) + 30, check=False)
+        if not result.stdout.strip():
+            raise TrafficError(f"{result.command}: exit status {result.status}\n{result.stderr}")
+        # The server takes a moment to be done with the client before.
+        if "the server is busy running a test" not in result.stdout or time.monotonic() > deadline:
+            return parse_iperf(result.stdout)
 
 
 # Captures
