@@ -96,6 +96,16 @@ def parse_ping(text: str) -> Ping:
     )
 
 
+def ping_command(host: str, count: int, interval: float, wait: int, *options: str) -> list[str]:
+    """ping as an argument list, to be read with `first_of`: `interval` and `wait` in seconds.
+
+    Without a deadline ping waits for the last answer twice as long as for the slowest so far: too short for a
+    processor that is emulated on a busy host. With one it goes on asking; the first `count` requests count.
+    """
+    deadline = math.ceil(count * interval) + wait + 1
+    return ["ping", "-n", "-c", str(count), "-i", f"{interval:g}", "-w", str(deadline), *options, host]
+
+
 def ping(
     target: Target,
     host: str = HOST_FROM_GUEST,
@@ -110,13 +120,9 @@ def ping(
 
     Loss is a result, not an error; TrafficError only if ping could not run.
     """
-    # Without a deadline ping waits for the last answer twice as long as for the slowest so far: too short
-    # for a processor that is emulated on a busy host. With one it goes on asking; the first `count` count.
-    deadline = math.ceil(count * interval) + wait + 1
-    command = ["ping", "-n", "-c", str(count), "-i", f"{interval:g}", "-s", str(size), "-w", str(deadline)]
-    if interface:
-        command += ["-I", interface]
-    result = target.run([*command, host], timeout=deadline + 10, check=False)
+    options = ["-s", str(size), *(["-I", interface] if interface else [])]
+    command = ping_command(host, count, interval, wait, *options)
+    result = target.run(command, timeout=count * interval + wait + 20, check=False)
     if result.status not in (0, 1):
         raise TrafficError(f"{result.command}: {(result.stdout + result.stderr).strip()}")
     return first_of(parse_ping(result.stdout), count)

@@ -124,8 +124,8 @@ class Radio:
     def ping(self, host: str, count: int = 3) -> int:
         """How many of `count` echo requests are answered."""
         # The first one also has to find the other's address.
-        words = ["ping", "-n", "-c", str(count), "-i", "0.2", "-W", "3", host]
-        return traffic.parse_ping(self.run(*words, check=False)).received
+        said = self.run(*traffic.ping_command(host, count, interval=0.2, wait=3), check=False)
+        return traffic.first_of(traffic.parse_ping(said), count).received
 
     def statistics(self) -> dict[str, int]:
         """`ethtool -S`: the driver's own counters."""
