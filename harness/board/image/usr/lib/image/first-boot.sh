@@ -15,7 +15,7 @@ root=$(findmnt --noheadings --output SOURCE /)
 name=${root#/dev/}
 if [ -e "/sys/class/block/$name/partition" ]; then
     disk=/dev/$(basename "$(dirname "$(readlink -f "/sys/class/block/$name")")")
-    echo ',+' | sfdisk --quiet --no-reread --partno "$(cat "/sys/class/block/$name/partition")" "$disk" || :
+    echo ',+' | sfdisk --quiet --no-reread --no-tell-kernel --partno "$(cat "/sys/class/block/$name/partition")" "$disk" || :
     partx --update "$disk" || :
     resize2fs "$root" || :
 fi
