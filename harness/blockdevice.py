@@ -49,7 +49,8 @@ class Device:
         """One line for people: name, model, size, what is mounted."""
         words = [f"{self.path}: {self.model or 'no model name'}", human(self.size)]
         words += [self.transport] if self.transport else []
-        words.append("a file" if self.kind == "file" else "removable" if self.removable else self.kind)
+        kinds = {"file": "a file", "loop": "a loop device"}
+        words.append(kinds.get(self.kind) or ("removable" if self.removable else self.kind))
         words.append("mounted: " + ", ".join(self.mounts) if self.mounts else "not mounted")
         words += [f"used by {', '.join(self.owners)}"] if self.owners else []
         return ", ".join(words)
