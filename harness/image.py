@@ -114,10 +114,11 @@ def build(board: Board, settings: Settings) -> Path:
     kernel = kernels.resolve(board.image.kernel)
     kernels.check(kernel, board)
     root = rootfs(board, kernel)
+    initrd = initramfs(board, kernel, root)
     module = boardkernel.cross(kernel) if settings.driver else b""
     overlay = devicetree.OVERLAYS / board.overlay
     key = digest(
-        "image", RECIPE, str(root), board.name, str(board.image), str(board.boot), str(settings),
+        "image", RECIPE, str(root), str(initrd), board.name, str(board.image), str(board.boot), str(settings),
         module.hex(),
         hash_file(overlay), hash_tree(FILES),
     )  # fmt: skip
@@ -125,7 +126,7 @@ def build(board: Board, settings: Settings) -> Path:
     def make(directory: Path) -> None:
         with tempfile.TemporaryDirectory(dir=paths.cache_root(), prefix="image-") as scratch:
             extra = Path(scratch) / "extra.tar"
-            extra.write_bytes(_extra(board, kernel, settings, module, Path(scratch)))
+            extra.write_bytes(_extra(board, kernel, settings, module, initrd, Path(scratch)))
             with progress.step(f"image for {board.name}", always=True):
                 _pack([root / "rootfs.tar", extra], directory / f"{board.name}.img", key, Path(scratch))
         shutil.copyfile(root / "packages.txt", directory / "packages.txt")
@@ -146,9 +147,7 @@ def rootfs(board: Board, kernel: Kernel) -> Path:
             f"kernel {kernel.name} is no package of a distribution", hint="take a row of Debian's"
         )
     names = sorted({*PACKAGES, *image.packages, f"linux-image-{kernel.release}={kernel.version}"})
-    key = digest(
-        "image-rootfs", RECIPE, image.suite, row.suite, kernel.arch, names, image.initramfs, image.components
-    )
+    key = digest("image-rootfs", RECIPE, image.suite, row.suite, kernel.arch, names, image.components)
 
     def make(directory: Path) -> None:
         suites = dict.fromkeys((image.suite, row.suite))
@@ -156,19 +155,18 @@ def rootfs(board: Board, kernel: Kernel) -> Path:
             f"deb [signed-by={debian.KEYRING}] {debian.mirror()} {suite} {' '.join(image.components)}"
             for suite in suites
         ]
-        modules = "\\n".join(image.initramfs)
+        # A small one while the kernel is installed; `initramfs` makes the one that is used.
         settings = "MODULES=list\\nCOMPRESS=zstd\\nFSTYPE=ext4\\nRESUME=none\\n"
-        hooks = [
+        hook = (
             f'mkdir -p "$1/etc/initramfs-tools/conf.d" && printf "{settings}" '
-            '>"$1/etc/initramfs-tools/conf.d/image.conf"',
-            f'printf "{modules}\\n" >"$1/etc/initramfs-tools/modules"',
-        ]
+            '>"$1/etc/initramfs-tools/conf.d/image.conf"'
+        )
         with progress.step(f"root file system of {image.suite} {kernel.arch}", always=True) as step:
             commands.run(
                 [
                     "mmdebstrap", "--variant=minbase", f"--architectures={kernel.arch}", "--format=tar",
                     '--aptopt=Apt::Install-Recommends "false"', f"--include={','.join(names)}",
-                    *(f"--essential-hook={hook}" for hook in hooks),
+                    f"--essential-hook={hook}",
                     "--customize-hook=dpkg-query --admindir=\"$1/var/lib/dpkg\" --show >"
                     f"'{directory}/packages.txt'",
                     image.suite, directory / "rootfs.tar", *sources,
@@ -185,6 +183,41 @@ def rootfs(board: Board, kernel: Kernel) -> Path:
     )
 
 
+def initramfs(board: Board, kernel: Kernel, root: Path) -> Path:
+    """The initramfs with what the kernel needs to find the card, made by the distribution's own program."""
+    assert board.image is not None
+    suite, modules = board.image.suite, _modules(board)
+    key = digest("image-initramfs", RECIPE, str(root), kernel.release, modules)
+
+    def make(directory: Path) -> None:
+        listed = modules.replace("\n", "\\n")
+        name = f"initrd.img-{kernel.release}"
+        with progress.step(f"initramfs for {board.name}", always=True):
+            commands.run(
+                [
+                    "mmdebstrap", "--variant=custom", f"--architectures={kernel.arch}", "--skip=update",
+                    f"--setup-hook=mmtarfilter '--path-exclude=/dev/*' <'{root}/rootfs.tar' | "
+                    'tar -C "$1" -x',
+                    f'--customize-hook=printf "{listed}" >"$1/etc/initramfs-tools/modules"',
+                    f'--customize-hook=chroot "$1" update-initramfs -u -k {kernel.release}',
+                    f"--customize-hook=copy-out /boot/{name} '{directory}'",
+                    suite, "/dev/null",
+                ],
+                log="image",
+                env={"SOURCE_DATE_EPOCH": str(EPOCH)},
+                what=f"making an initramfs for {board.name}",
+                hint=_binfmt_hint(kernel.arch),
+            )  # fmt: skip
+        (directory / name).rename(directory / "initrd.img")
+
+    return Cache().entry("image-initramfs", key, make, f"initramfs for {board.name}") / "initrd.img"
+
+
+def _modules(board: Board) -> str:
+    assert board.image is not None
+    return "".join(f"{name}\n" for name in board.image.initramfs)
+
+
 def _binfmt_hint(arch: str) -> str:
     if commands.output(["arch-test", arch], check=False):
         return "check the network and the mirror; the log has the words of mmdebstrap"
@@ -197,7 +230,9 @@ def _binfmt_hint(arch: str) -> str:
 # What is ours.
 
 
-def _extra(board: Board, kernel: Kernel, settings: Settings, module: bytes, scratch: Path) -> bytes:
+def _extra(
+    board: Board, kernel: Kernel, settings: Settings, module: bytes, initrd: Path, scratch: Path
+) -> bytes:
     """An archive with all that is put over the distribution's files."""
     assert board.image is not None and board.boot is not None
     archive = _Archive()
@@ -220,6 +255,8 @@ def _extra(board: Board, kernel: Kernel, settings: Settings, module: bytes, scra
         archive.add(f"/lib/modules/{kernel.release}/updates/esp_hosted.ko", module)
         entry = scheme.add(entry, overlay)
     archive.add(config, entry)
+    archive.add(f"/boot/initrd.img-{kernel.release}", initrd.read_bytes())
+    archive.add("/etc/initramfs-tools/modules", _modules(board))
     archive.add("/etc/hostname", f"{settings.hostname}\n")
     archive.add("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {settings.hostname}\n::1 localhost\n")
     archive.add("/etc/fstab", f"UUID={_uuid(board)} / ext4 defaults,noatime 0 1\n")
