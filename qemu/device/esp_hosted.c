@@ -282,7 +282,7 @@ static const EspHostedSetting esp_hosted_settings[] = {
     SETTING("capabilities", U32, capabilities,
             "capability bits in the boot event (chip)"),
     SETTING("ext-capabilities", U32, ext_capabilities,
-            "extended capability bits in the boot event, g2 (0)"),
+            "extended capability bits in the boot event, g2 (chip)"),
     SETTING("reset-reason", U32, reset_reason,
             "reset reason in the boot event (1, power-on)"),
     SETTING("checksum", BOOL, checksum,

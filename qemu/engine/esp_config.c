@@ -13,6 +13,8 @@
 #define CAP_WLAN_SPI            0x20
 #define CAP_BT_SPI              0x40
 #define CAP_CHECKSUM            0x80
+/* Secondary radios are chosen at run time: protocol-g2.md 3.2 */
+#define EXT_CAP_SERVICES        (1u << 14)
 
 struct chip {
     const char *name;
@@ -50,11 +52,12 @@ static const char *const generations[ESP_GENERATION_COUNT] = {
     (ESP_QUIRK(1) | ESP_QUIRK(2) | ESP_QUIRK(3) | ESP_QUIRK(4) | \
      ESP_QUIRK(5) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(8) | \
      ESP_QUIRK(9) | ESP_QUIRK(10) | ESP_QUIRK(11) | ESP_QUIRK(12) | \
-     ESP_QUIRK(13) | ESP_QUIRK(15) | ESP_QUIRK(16) | ESP_QUIRK(19) | \
-     ESP_QUIRK(20))
+     ESP_QUIRK(13) | ESP_QUIRK(15) | ESP_QUIRK(16) | ESP_QUIRK(17) | \
+     ESP_QUIRK(19) | ESP_QUIRK(20))
 /* What protocol-g2.md 7 says remains of them. */
 #define QUIRKS_G2 \
-    (ESP_QUIRK(3) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(20))
+    (ESP_QUIRK(3) | ESP_QUIRK(6) | ESP_QUIRK(7) | ESP_QUIRK(17) | \
+     ESP_QUIRK(20))
 
 int esp_chip_by_name(const char *name)
 {
@@ -241,6 +244,14 @@ static bool in_range(const char *name, uint64_t value, uint64_t min,
                   (unsigned long long)max);
 }
 
+/* Late G2: four bytes of capabilities, and extended ones */
+static bool has_wide_capabilities(const struct esp_config *cfg)
+{
+    return cfg->generation == ESP_GENERATION_G2 &&
+           memcmp(cfg->fw_version, (const uint8_t[]) { 1, 0, 6, 0, 9 },
+                  5) >= 0;
+}
+
 bool esp_config_finish(struct esp_config *cfg, char *err, size_t errlen)
 {
     static const uint8_t version[ESP_GENERATION_COUNT][5] = {
@@ -279,7 +290,8 @@ bool esp_config_finish(struct esp_config *cfg, char *err, size_t errlen)
     if (!cfg->checksum) {
         cfg->capabilities &= ~(uint32_t)CAP_CHECKSUM;
     }
-    choose(&cfg->ext_capabilities, 0);
+    choose(&cfg->ext_capabilities, has_wide_capabilities(cfg) &&
+           (cfg->capabilities & CAP_BT_SPI) ? EXT_CAP_SERVICES : 0);
     choose(&cfg->reset_reason, 1);
     choose64(&cfg->boot_ns, 1300 * MS);
     choose64(&cfg->reboot_ns, 1300 * MS);
@@ -333,8 +345,7 @@ size_t esp_boot_event(struct esp_engine *e, uint8_t *frame)
     const uint8_t *v = cfg->fw_version;
     bool has_buffer_size = memcmp(v, (const uint8_t[]) { 1, 0, 6, 0, 6 },
                                   5) >= 0;
-    bool wide = cfg->generation == ESP_GENERATION_G2 &&
-                memcmp(v, (const uint8_t[]) { 1, 0, 6, 0, 9 }, 5) >= 0;
+    bool wide = has_wide_capabilities(cfg);
     uint8_t *p = frame + HDR_LEN;
     uint8_t *t = p + 8;
 

@@ -605,6 +605,30 @@ static unsigned data_offset(struct esp_engine *e)
     return HDR_LEN + (unsigned)(esp_random(e) & 3);
 }
 
+#define EAP_CODE_SUCCESS        3
+#define EAP_CODE_FAILURE        4
+
+/*
+ * The station looks for the end of an 802.1X authentication: type of the
+ * 802.1X packet and code of the EAP packet in it. With FQ-17 it takes the
+ * bytes as if there were no Ethernet header, and looks at its own address.
+ * What the library makes of it is not known; nothing is sent to the host.
+ */
+static void sniff_eap(struct esp_engine *e, const uint8_t *eth, size_t len)
+{
+    size_t type_at = esp_quirk(e, 17) ? 1 : ESP_ETH_MIN + 1;
+    size_t code_at = esp_quirk(e, 17) ? 5 : ESP_ETH_MIN + 4;
+
+    if (len <= code_at || eth[type_at] != 0) {
+        return;
+    }
+    if (eth[code_at] == EAP_CODE_SUCCESS) {
+        esp_count(e, CNT_EAP_SUCCESS);
+    } else if (eth[code_at] == EAP_CODE_FAILURE) {
+        esp_count(e, CNT_EAP_FAILURE);
+    }
+}
+
 static void pass_up(struct esp_engine *e, const struct frame *f, bool eapol)
 {
     unsigned offset = eapol ? HDR_LEN : data_offset(e);
@@ -650,6 +674,9 @@ void esp_radio_data(struct esp_engine *e)
                            !sta->connected)) {
             esp_count(e, CNT_RADIO_DROP_FILTER);
         } else {
+            if (eapol && !ap) {
+                sniff_eap(e, f->data, f->len);
+            }
             pass_up(e, f, eapol);
         }
         esp_frame_free(e, esp_queue_pop(q));

@@ -63,6 +63,17 @@ static void boot_events(void)
                "03 00 00 00 2e 00 0c 00 f4 02 00 00 01 00 27 00 26 00 00 00 "
                "03 01 05 02 01 1e 00 04 e8 01 00 00 06 04 00 40 00 00 05 04 "
                "40 06 00 00 01 0c 4e 47 00 01 00 06 00 0f 01 00 00 00");
+    /* As released: with Bluetooth its services are selectable, else not. */
+    check_boot(ESP_GENERATION_G2, "1.0.6.0.15", ESP_CHIP_ESP32C3, ESP_AUTO,
+               ESP_AUTO,
+               "03 00 00 00 2e 00 0c 00 f3 02 00 00 01 00 27 00 26 00 00 00 "
+               "03 01 05 02 01 1e 00 04 e8 00 00 00 06 04 00 40 00 00 05 04 "
+               "40 06 00 00 01 0c 4e 47 00 01 00 06 00 0f 01 00 00 00");
+    check_boot(ESP_GENERATION_G2, "1.0.6.0.15", ESP_CHIP_ESP32C3, 0xa0,
+               ESP_AUTO,
+               "03 00 00 00 28 00 0c 00 4f 02 00 00 01 00 21 00 20 00 00 00 "
+               "03 01 05 02 01 1e 00 04 a0 00 00 00 05 04 40 06 00 00 01 0c "
+               "4e 47 00 01 00 06 00 0f 01 00 00 00");
 }
 
 /* Sends a request vector, checks the answer vector. */

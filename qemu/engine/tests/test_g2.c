@@ -337,6 +337,7 @@ static void statuses(void)
         2, 4, 6, 13, 14, 16, 18, 21, 26, 28, 32, 33,
     };
     static const uint8_t short_five[] = { 8, 11, 12, 22, 23, 24, 25, 30 };
+    struct esp_config cfg = world_config(ESP_GENERATION_G2);
     struct esp_ap *ap;
     struct world w;
     struct host *h;
@@ -362,13 +363,22 @@ static void statuses(void)
     expect(h, 0, 2, (const uint8_t[8]) { 1 }, 8, 1, 6);
     expect(h, 0, 3, NULL, 0, 2, 6);
     CHECK_INT(h->rsp[8], 0x24);
-    /* Radio services: no extended bit 14, so none can be had. */
-    expect(h, 0, 33, (const uint8_t[12]) { 1 }, 12, 4, 12);
+    /* Radio services: Bluetooth there is, 802.15.4 not. */
+    expect(h, 0, 33, (const uint8_t[12]) { 1 }, 12, 2, 12);
+    expect(h, 0, 33, (const uint8_t[12]) { 2 }, 12, 4, 12);
     expect(h, 0, 33, (const uint8_t[12]) { 4 }, 12, 5, 12);
     expect(h, 0, 34, NULL, 0, 2, 12);
     expect(h, 0, 0, NULL, 0, 4, 0);
     expect(h, 0, 35, NULL, 0, 4, 0);
     expect(h, 0, 255, NULL, 0, 4, 0);
+    world_free(&w);
+
+    /* Without extended bit 14 none can be had. */
+    cfg.ext_capabilities = 0;
+    world_init(&w);
+    h = world_add(&w, &cfg);
+    REQUIRE(host_up(h));
+    expect(h, 0, 33, (const uint8_t[12]) { 1 }, 12, 4, 12);
     world_free(&w);
 }
 
@@ -387,6 +397,60 @@ static void mode_restarts(void)
     expect(h, 0, 22, "\x01\0\0", 4, 2, 2);
     expect(h, 0, 4, scan, sizeof(scan), 2, 0);
     CHECK(host_event(h, 1, SEC, NULL) != NULL);
+    world_free(&w);
+}
+
+/* What protocol-g2.md 9 and 12 ask for and no other test shows */
+static void newest_host(void)
+{
+    static const uint8_t types[] = { 4, 5, 0, 1, 2 };
+    uint8_t config[45] = { 'n', 'e', 't', [32] = 3, [33] = 6, [40] = 100 };
+    uint8_t del_key[68] = { [64] = 1 };
+    struct esp_config cfg = world_config(ESP_GENERATION_G2);
+    struct esp_ap *ap;
+    struct world w;
+    struct host *h;
+    int64_t released;
+
+    world_init(&w);
+    ap = world_add_ap(&w, "test", 6);
+    cfg.boot_ns = ESP_AUTO64;
+    h = world_add(&w, &cfg);
+    esp_engine_set_reset(h->engine, false);
+    esp_engine_set_reset(h->engine, true);
+    released = w.now;
+    CHECK(host_wait(h, ESP_LINE_HANDSHAKE, true, 5 * SEC));
+    CHECK(w.now - released > 500 * MS);
+    CHECK(w.now - released < 3700 * MS);
+    /* Lines wait for a host that comes late. */
+    world_run(&w, 60 * SEC);
+    CHECK(host_line(h, ESP_LINE_HANDSHAKE));
+    CHECK(host_line(h, ESP_LINE_DATA_READY));
+    REQUIRE(host_boot(h));
+    expect(h, 0, 1, NULL, 0, 2, 0);
+    expect(h, 0, 3, NULL, 0, 2, 6);
+    expect(h, 0, 15, "\0\0\0", 4, 2, 4);
+    expect(h, 0, 18, "DE\0", 4, 2, 4);
+    expect(h, 0, 33, (const uint8_t[12]) { 0 }, 12, 2, 12);
+    expect(h, 0, 9, del_key, sizeof(del_key), 2, 0);
+
+    /* start_ap */
+    expect(h, 0, 22, "\3\0\0", 4, 2, 2);
+    expect(h, 1, 3, NULL, 0, 2, 6);
+    expect(h, 1, 1, NULL, 0, 2, 0);
+    expect(h, 1, 22, "\3\0\0", 4, 2, 2);
+    for (unsigned i = 0; i < sizeof(types); i++) {
+        expect(h, 1, 23, (const uint8_t[4]) { types[i] }, 4, 2, 0);
+    }
+    expect(h, 1, 23, "\5\0\2\0\x7f\0", 6, 2, 0);
+    expect(h, 1, 24, config, sizeof(config), 2, 0);
+    /* stop_ap: the elements go in station mode. */
+    expect(h, 1, 22, "\1\0\0", 4, 2, 2);
+    for (unsigned i = 0; i < sizeof(types); i++) {
+        expect(h, 1, 23, (const uint8_t[4]) { types[i] }, 4, 2, 0);
+    }
+    /* A station goes on working. */
+    REQUIRE(host_join(h, ap));
     world_free(&w);
 }
 
@@ -442,6 +506,7 @@ const struct test g2_tests[] = {
     { "g2: port", port },
     { "g2: statuses", statuses },
     { "g2: mode", mode_restarts },
+    { "g2: what the newest host asks for", newest_host },
     { "g2: flashed while held in reset", flashed_in_reset },
     { "g2: answers come faster", data_ready_at_arm },
     { 0 }

@@ -45,12 +45,12 @@ static void released(void)
 
     esp_config_init(&cfg);
     CHECK(esp_config_finish(&cfg, err, sizeof(err)));
-    CHECK_INT(cfg.quirks, 0x19bffe & ~ESP_QUIRK(17));
+    CHECK_INT(cfg.quirks, 0x1bbffe);
     esp_config_init(&cfg);
     cfg.generation = ESP_GENERATION_G2;
     CHECK(esp_config_finish(&cfg, err, sizeof(err)));
     CHECK_INT(cfg.quirks, ESP_QUIRK(3) | ESP_QUIRK(6) | ESP_QUIRK(7) |
-              ESP_QUIRK(20));
+              ESP_QUIRK(17) | ESP_QUIRK(20));
 }
 
 static void auth_body(struct world *w, uint8_t *auth)
@@ -303,6 +303,42 @@ static void eapol_header(void)
     }
 }
 
+/* FQ-17: where the firmware looks for the result of an 802.1X exchange */
+static void eap_result(void)
+{
+    /* Its bytes 1 and 5 say "EAP packet, success". */
+    static const uint8_t mac[6] = { 0x24, 0, 0x28, 0x80, 0x2c, 3 };
+
+    for (unsigned on = 0; on < 2; on++) {
+        struct esp_config cfg = world_config(ESP_GENERATION_G1);
+        uint8_t frame[64] = { 0 };
+        struct esp_ap *ap;
+        struct world w;
+        struct host *h;
+        char err[128];
+
+        world_init(&w);
+        ap = world_add_ap(&w, "net", 6);
+        CHECK(esp_config_finish(&cfg, err, sizeof(err)));
+        memcpy(cfg.mac, mac, 6);
+        cfg.mac_set = true;
+        cfg.quirks &= ~ESP_QUIRK(17);
+        cfg.quirks |= on ? ESP_QUIRK(17) : 0;
+        h = world_add(&w, &cfg);
+        CHECK(host_up(h));
+        CHECK(host_join(h, ap));
+        memcpy(frame, mac, 6);
+        memcpy(frame + 6, esp_ap_get_config(ap)->bssid, 6);
+        /* 802.1X version 2, EAP packet of 4 bytes: failure */
+        memcpy(frame + 12, "\x88\x8e\x02\x00\x00\x04\x04", 7);
+        esp_ap_receive(ap, frame, sizeof(frame));
+        world_run(&w, 10 * MS);
+        CHECK_INT(host_counter(h, "eap-success"), on);
+        CHECK_INT(host_counter(h, "eap-failure"), !on);
+        world_free(&w);
+    }
+}
+
 const struct test quirk_tests[] = {
     { "quirk: as released", released },
     { "quirk: connection", connection },
@@ -310,5 +346,6 @@ const struct test quirk_tests[] = {
     { "quirk: lost data-ready", lost_data_ready },
     { "quirk: unsolicited answers", unsolicited },
     { "quirk: EAPOL without header", eapol_header },
+    { "quirk: EAP result", eap_result },
     { 0 }
 };
