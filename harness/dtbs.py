@@ -55,7 +55,7 @@ def all_bases(names: tuple[str, ...] = ()) -> Iterator[tuple[str, Bases]]:
             continue
         yield found.release, Bases(found.arch, found.dtbs)
     if not names:
-        present = {row.arch for row in table.values()}
+        present = {table[name].arch for name in chosen}
         for arch, row in OTHERS.items():
             if arch not in present:
                 yield of_image(row)

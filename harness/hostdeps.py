@@ -64,6 +64,9 @@ _ARCHIVE = (
     ),
 )
 _CROSS = Dependency("gcc-aarch64-linux-gnu", "compiles the module for arm64", command="aarch64-linux-gnu-gcc")
+_CROSS_ARMHF = Dependency(
+    "gcc-arm-linux-gnueabihf", "compiles the module for armhf", command="arm-linux-gnueabihf-gcc"
+)
 _MODULE = (
     *_ARCHIVE,
     _CROSS,
@@ -143,6 +146,8 @@ _IMAGE = (
 GROUPS: dict[str, tuple[Dependency, ...]] = {
     "archive": _ARCHIVE,
     "module": _MODULE,
+    # Only where a kernel or board of this architecture is asked for.
+    "armhf": (_CROSS_ARMHF,),
     "toolchain": _TOOLCHAIN,
     "kernelbuild": _KERNELBUILD,
     "dtb": _DTB,

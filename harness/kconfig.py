@@ -345,12 +345,19 @@ def _kernel_version(tree: Path) -> str | None:
     makefile = tree / "Makefile"
     if not makefile.is_file():
         return None
-    fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)$",
-                             makefile.read_text(errors="replace")[:2000], re.MULTILINE))
+    fields = dict(
+        re.findall(
+            r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)$",
+            makefile.read_text(errors="replace")[:2000],
+            re.MULTILINE,
+        )
+    )
     if "VERSION" not in fields:
         return None
-    return f"{fields['VERSION']}.{fields.get('PATCHLEVEL', 0)}.{fields.get('SUBLEVEL', 0)}" \
+    return (
+        f"{fields['VERSION']}.{fields.get('PATCHLEVEL', 0)}.{fields.get('SUBLEVEL', 0)}"
         f"{fields.get('EXTRAVERSION', '')}"
+    )
 
 
 def difference(left: Mapping[str, str], right: Mapping[str, str]) -> Sequence[tuple[str, str, str]]:

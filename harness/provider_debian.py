@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import commands, debian, hostdeps, kernelbuild, pins, progress, toolchain
+from harness import commands, debian, hostdeps, kernelbuild, modpost, pins, progress, toolchain
 from harness.cache import Cache, digest
 from harness.errors import HarnessError
 from harness.kerneltable import Kernel, Row, UnavailableError
@@ -20,14 +20,19 @@ from harness.kerneltable import Kernel, Row, UnavailableError
 # Part of the cache key: change it when _unpack does something else.
 LAYOUT = 1
 EXTRA_LAYOUT = 1
+# Debian's only kernel for all ARMv7 boards.
+ARMHF_FLAVOUR = "armmp"
 
 
 def resolve(name: str, chosen: Row) -> Kernel:
     """The kernel of a row. UnavailableError: the suite has none, or cannot be reached."""
     cache = Cache()
 
+    own_modpost = modpost.needed(chosen.arch)
+
     def key(record: dict[str, Any]) -> str:
-        return digest("debian-kernel", LAYOUT, record["packages"])
+        added = [modpost.RECIPE] if own_modpost else []
+        return digest("debian-kernel", LAYOUT, record["packages"], *added)
 
     # Two rows may follow the same packages, and a row may be changed to follow others.
     place = f"{chosen.suite}-{chosen.series}-{chosen.arch}{chosen.flavour and '-' + chosen.flavour}"
@@ -37,10 +42,17 @@ def resolve(name: str, chosen: Row) -> Kernel:
     release: str = record["release"]
     packages = [debian.Package(**package) for package in record["packages"]]
 
+    def tools() -> toolchain.Toolchain:
+        return toolchain.choose(chosen.arch, chosen.suite, record["gcc"], record["libc"])
+
     def fetch(directory: Path) -> None:
         hostdeps.require("rootfs")
         archive = debian.Archive(chosen.suite, chosen.arch)
         archive.download(packages, lambda files: _unpack(files, release, directory))
+        if own_modpost:
+            package = _source_package(chosen, record["version"])
+            source = kernelbuild.DebianSource(package, chosen.suite, chosen.arch)
+            modpost.replace(directory / f"usr/src/linux-headers-{release}", source, tools())
 
     title = f"kernel {release}"
     tree = cache.entry("kernel", key(record), fetch, title, fetches=True)
@@ -60,7 +72,7 @@ def resolve(name: str, chosen: Row) -> Kernel:
         config=headers / ".config",
         symvers=headers / "Module.symvers",
         board=chosen.board,
-        toolchain=toolchain.choose(chosen.arch, chosen.suite, record["gcc"], record["libc"]),
+        toolchain=tools(),
     )
     return _with_extra(found, chosen) if chosen.extra else found
 
@@ -88,9 +100,15 @@ def _ask(name: str, chosen: Row) -> dict[str, Any]:
     return record
 
 
+def _kind(chosen: Row) -> str:
+    """The end of an image's name: architecture, and flavour before it; armhf's is the flavour alone."""
+    if chosen.arch == "armhf":
+        return chosen.flavour or ARMHF_FLAVOUR
+    return f"{chosen.flavour}-{chosen.arch}" if chosen.flavour else chosen.arch
+
+
 def _newest(archive: debian.Archive, chosen: Row, series: str) -> dict[str, Any] | None:
-    flavour = f"-{chosen.flavour}" if chosen.flavour else ""
-    pattern = rf"linux-image-({series}(?:[.+~-][0-9][^-]*)*(?:-[0-9]+)?){flavour}-{chosen.arch}"
+    pattern = rf"linux-image-({series}(?:[.+~-][0-9][^-]*)*(?:-[0-9]+)?)-{_kind(chosen)}"
     images: dict[str, debian.Package] = {}
     for image in archive.names(pattern):
         if found := archive.find(image):

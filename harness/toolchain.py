@@ -114,7 +114,7 @@ def choose(arch: str, suite: str, gcc: int, libc: str) -> Toolchain:
     0 and "" stand for any. A newer compiler than the kernel's own is fine.
     """
     own = host(arch)
-    if _at_least(_host_libc(), libc) and (not gcc or _host_gcc(own) >= gcc):
+    if _at_least(_host_libc(), libc) and _host_gcc(own) >= gcc:
         return own
     return rooted(arch, base_suite(suite), gcc)
 
@@ -130,7 +130,7 @@ def _host_libc() -> str:
 
 def _host_gcc(own: Toolchain) -> int:
     """The major version of this system's compiler; what is missing will be installed, so ask then."""
-    hostdeps.require("module")
+    hostdeps.require("module", *(["armhf"] if own.arch == ARCHITECTURES["armhf"][0] else []))
     return int(own.version().partition(".")[0])
 
 
@@ -190,9 +190,7 @@ def _unpack(packages: Iterable[Path], root: Path) -> None:
 
 def _check(chosen: Toolchain) -> None:
     """Run the compiler once. HarnessError: this system does not let an ordinary user make a root."""
-    finished = commands.run(
-        chosen.command([chosen.compiler, "--version"]), log="toolchain", check=False
-    )
+    finished = commands.run(chosen.command([chosen.compiler, "--version"]), log="toolchain", check=False)
     if finished.status:
         raise finished.error(
             f"running {chosen.compiler} in a root of {chosen.suite}",
