@@ -50,9 +50,7 @@ def resolve(sources: Mapping[str, str], version: tuple[int, int]) -> dict[str, s
         return dict(sources)
     meaning = evaluate(sources[COMPAT], version, _switches(sources))
     return {
-        name: _rewrite(text, meaning)
-        for name, text in sources.items()
-        if name not in (COMPAT, REPLACEMENTS)
+        name: _rewrite(text, meaning) for name, text in sources.items() if name not in (COMPAT, REPLACEMENTS)
     }
 
 

@@ -20,7 +20,7 @@ _SEARCH = os.environ.get("PATH", os.defpath) + commands.SBIN
 
 @dataclass(frozen=True)
 class Dependency:
-    """One thing of the system. One of `command`, `module` (pkg-config), `file` tells if it is there."""
+    """A thing of the system. `command`, `module` (pkg-config) or `file` (a pattern) tells if it is there."""
 
     package: str
     """Debian's package that has it."""
@@ -35,7 +35,7 @@ class Dependency:
         if self.command:
             return shutil.which(self.command, path=_SEARCH) is not None
         if self.file:
-            return Path(self.file).exists()
+            return self._file() is not None
         return bool(self.module) and bool(
             commands.output(["pkg-config", "--modversion", str(self.module)], check=False)
             if shutil.which("pkg-config")
@@ -51,7 +51,11 @@ class Dependency:
             text = commands.output([path, *self.version], check=False) if self.version else ""
             number = re.search(r"\d+(\.\d+)+\S*", text)
             return number.group().rstrip("),") if number else path
-        return str(self.file)
+        return str(self._file() or self.file)
+
+    def _file(self) -> Path | None:
+        """The first file that fits the pattern."""
+        return next(iter(sorted(Path("/").glob(str(self.file).lstrip("/")))), None)
 
 
 _ARCHIVE = (
@@ -106,7 +110,14 @@ _LINT_FULL = (
 # emulator needs is in qemu/qemu.toml.
 _QEMU = (*_ARCHIVE, Dependency("patch", "applies patches", command="patch"), _MODULE[-1])
 
-_FUZZ = (Dependency("clang", "compiles the fuzz target (libFuzzer)", command="clang"),)
+_FUZZ = (
+    Dependency("clang", "compiles the fuzz target", command="clang"),
+    Dependency(
+        "libclang-rt-dev",
+        "libFuzzer and the sanitizers",
+        file="/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a",
+    ),
+)
 
 _TOOLCHAIN = (
     *_ARCHIVE,
