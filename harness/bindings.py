@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import commands, debian, kernelbuild, kernels, pins
+from harness import commands, debian, extras, kernelbuild, kernels, pins
 from harness.cache import Cache, digest, hash_file
 from harness.errors import HarnessError
 from harness.paths import REPO
@@ -116,7 +116,5 @@ def validate(dtbs: Sequence[Path], processed: Path, only: str = "espressif") -> 
 
 
 def _program(name: str) -> Path:
-    path = _PROGRAMS / name
-    if not path.exists():
-        raise HarnessError(f"{name} is not installed", hint="run this through ./inv, which installs dtschema")
-    return path
+    extras.require("bindings", "dtschema")
+    return _PROGRAMS / name

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness import extras
 from harness.errors import HarnessError
 from harness.target import Result, Target
 
@@ -69,15 +70,10 @@ class LabgridTarget(Target):
 def connect(environment: Path, name: str = "main") -> LabgridTarget:
     """The board of a labgrid environment file, booted to a shell if it has a strategy.
 
-    HarnessError: labgrid is not installed, or says that something is wrong.
+    HarnessError: labgrid cannot be had, or says that something is wrong.
     """
-    try:
-        labgrid: Any = importlib.import_module("labgrid")
-        importlib.import_module("labgrid.exceptions")
-    except ImportError:
-        raise HarnessError(
-            "labgrid is not installed", hint="pip install 'labgrid>=24' into the environment of ./inv"
-        ) from None
+    labgrid = extras.load("farm", "labgrid")
+    importlib.import_module("labgrid.exceptions")
     try:
         found: Any = labgrid.Environment(str(environment)).get_target(name)
         with contextlib.suppress(labgrid.exceptions.NoDriverFoundError):

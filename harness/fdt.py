@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import libfdt
-
+from harness import extras
 from harness.errors import HarnessError
 
 
@@ -59,9 +58,10 @@ class Tree:
 
     def __init__(self, dtb: bytes) -> None:
         """HarnessError: this is no devicetree."""
+        libfdt = extras.load("bindings", "libfdt")
         try:
             self._fdt = libfdt.FdtRo(dtb)
-            self.root = self._read(0, None)
+            self.root = self._read(0, None, libfdt.QUIET_NOTFOUND)
         except (libfdt.FdtException, ValueError) as error:
             raise HarnessError(f"not a devicetree: {error}") from error
         nodes = list(self.root.walk())
@@ -81,8 +81,7 @@ class Tree:
         found = self.by_path.get(node)
         return {name: found.strings(name)[0] for name in found.properties} if found else {}
 
-    def _read(self, offset: int, parent: Node | None) -> Node:
-        quiet = libfdt.QUIET_NOTFOUND
+    def _read(self, offset: int, parent: Node | None, quiet: Sequence[int]) -> Node:
         node = Node(self._fdt.get_name(offset), parent)
         at = self._fdt.first_property_offset(offset, quiet)
         while at >= 0:
@@ -92,6 +91,6 @@ class Tree:
             at = self._fdt.next_property_offset(at, quiet)
         at = self._fdt.first_subnode(offset, quiet)
         while at >= 0:
-            node.children.append(self._read(at, node))
+            node.children.append(self._read(at, node, quiet))
             at = self._fdt.next_subnode(at, quiet)
         return node

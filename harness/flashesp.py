@@ -8,7 +8,6 @@ application images and partition tables.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import commands, progress, settings
+from harness import extras, progress
 from harness.errors import HarnessError, unknown_name
 
 # Chip to the number in its images, and where its boot loader is.
@@ -36,7 +35,6 @@ CHIPS = {
 }
 PARTITION_TABLE = 0x8000
 BAUD = 460800
-ESPTOOL = "esptool>=5"
 DOWNLOAD = "download a release of ESP-Hosted for your chip, the SPI variant, and unpack it"
 _IMAGE_MAGIC = 0xE9
 _DESCRIPTION_MAGIC = 0xABCD5432
@@ -149,13 +147,7 @@ def check_port(port: str) -> None:
 
 def require_esptool() -> None:
     """Make sure that esptool can be run; installed into this environment when it is first needed."""
-    if importlib.util.find_spec("esptool"):
-        return
-    install = [sys.executable, "-m", "pip", "install", "--quiet", ESPTOOL]
-    if settings.offline():
-        raise HarnessError("esptool is not installed, and this is offline", hint=shlex.join(install))
-    with progress.step("install esptool", always=True):
-        commands.run(install, log="esptool", what="installing esptool", hint=shlex.join(install))
+    extras.require("flash", "esptool")
 
 
 # What the files say.

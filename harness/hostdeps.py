@@ -7,6 +7,8 @@ import functools
 import os
 import re
 import shutil
+import sys
+import sysconfig
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -154,6 +156,17 @@ _IMAGE = (
     Dependency("arch-test", "tells whether it can", command="arch-test", version=()),
 )
 
+# libfdt has no binary package in PyPI for every Python.
+_BINDINGS = (
+    _MODULE[len(_ARCHIVE) + 1],
+    _MODULE[len(_ARCHIVE) + 2],
+    Dependency(
+        f"python{sys.version_info.major}.{sys.version_info.minor}-dev",
+        "compiles libfdt for Python",
+        file=f"{sysconfig.get_path('include')}/Python.h",
+    ),
+)
+
 GROUPS: dict[str, tuple[Dependency, ...]] = {
     "archive": _ARCHIVE,
     "module": _MODULE,
@@ -172,6 +185,7 @@ GROUPS: dict[str, tuple[Dependency, ...]] = {
     "pack": _PACK,
     "image": _IMAGE,
     "fuzz": _FUZZ,
+    "bindings": _BINDINGS,
 }
 
 _lock = threading.Lock()

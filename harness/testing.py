@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import boards, emulator, farm, hostdeps, paths, progress, qemu, survey
+from harness import boards, emulator, extras, farm, hostdeps, paths, progress, qemu, survey
 from harness.errors import HarnessError
 from harness.paths import REPO
 from harness.prepare import prepare
@@ -29,6 +29,8 @@ def run(unit: bool, guest: bool, kernel: str | None, arguments: Sequence[str]) -
     """
     both = unit == guest
     hostdeps.require("module", "dtb", "test")
+    if unit or both:
+        extras.require("bindings", "libfdt")
     environment = dict(os.environ)
     # The device's own tests run in an emulator without a guest. Unit tests alone do not wait minutes for one.
     program: Path | None = None

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness import farm
+from harness import farm, settings
 from harness.errors import HarnessError
 from harness.target import CommandError, CommandTimeoutError
 
@@ -50,9 +50,8 @@ def test_an_answer_that_is_not_whole_is_an_error() -> None:
 
 
 def test_without_labgrid_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def missing(name: str) -> object:
-        raise ImportError(name)
-
-    monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(HarnessError, match="labgrid is not installed"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(settings, "offline", lambda: True)
+    with pytest.raises(HarnessError, match="labgrid is not installed") as caught:
         farm.connect(tmp_path / "env.yaml")
+    assert caught.value.hint and "labgrid>=24" in caught.value.hint
