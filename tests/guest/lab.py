@@ -122,9 +122,7 @@ class Lab:
         if self._guest is not None:
             if self.running:
                 with suppress(HarnessError):
-                    coverage.fetch(
-                        self._guest, self._directory / coverage.DATA / f"{self.name}-{self.boots}"
-                    )
+                    coverage.fetch(self._guest, self._directory / coverage.DATA / f"{self.name}-{self.boots}")
             self._guest.close()
         self._guest = None
         self._klog = None

@@ -25,7 +25,7 @@ MS = 1_000_000
 DATA, RESPONSE, EVENT = 0, 2, 3
 SCAN, STA_AUTH, RSSI = 4, 11, 27
 EVENT_SCAN, EVENT_DISCONNECT, EVENT_AUTH, EVENT_ASSOC = 1, 3, 4, 5
-TLV_CAPABILITIES, TLV_CLOCK = 0, 2
+TLV_CAPABILITIES, TLV_FIRMWARE, TLV_CLOCK, TLV_CHIP = 0, 1, 2, 3
 # The firmware's boot, for these tests: long enough to see the driver wait for it.
 BOOT_NS = 100 * MS
 # Longest way back: 10 s of a dead handshake, a boot that is missed (5 s), another one, an association.
@@ -66,6 +66,16 @@ def rejoin(wlan: Wifi) -> None:
     wlan.target.run(["iw", "dev", wlan.interface, "disconnect"], timeout=30, check=False)
     with suppress(HarnessError):
         wlan.connect(scenario.SSID)
+
+
+def ping_on(wlan: Wifi) -> None:
+    """Traffic for two seconds."""
+    traffic.ping(wlan.target, count=100, interval=0.02, wait=1)
+
+
+def wait_for_leave(wlan: Wifi) -> None:
+    """The connection ends by itself."""
+    wlan.wait_carrier(False, timeout=20)
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,7 @@ FRAMES = [
     Case("header-offset", ping, "rx_drop_offset", match=DATA),
     Case("header-offset", ping, "rx_drop_offset", match=DATA, arg=0, slow=True),
     Case("header-reserved", ping, None, match=DATA),
+    Case("frame-tail", ping, None, match=DATA),
 ]
 COMMANDS = [
     Case("command-silent", ask, "command_timeouts", match=RSSI),
@@ -141,6 +152,7 @@ COMMANDS = [
     Case("response-duplicated", ask, "response_drop_unexpected", match=RSSI),
     Case("response-unsolicited", ask, "response_drop_unexpected", match=RSSI, arg=SCAN),
     Case("response-unsolicited", ask, "response_drop_unexpected", match=RSSI),
+    Case("response-lost", ask, "command_timeouts", match=RSSI, slow=True),
 ]
 EVENTS = [
     Case("event-code", scan, "event_drop_unknown", match=EVENT_SCAN),
@@ -180,12 +192,24 @@ BOOT = [
     Case("boot-tlv-type", ping, "boot_events_malformed", match=TLV_CAPABILITIES),
     Case("boot-total", ping, "boot_events_malformed", slow=True),
     Case("boot-random", ping, "boot_events_malformed"),
+    Case("boot-tlv-size", ping, "boot_events_malformed", match=TLV_CAPABILITIES, slow=True),
+    Case("boot-tlv-size", ping, "boot_events_malformed", match=TLV_FIRMWARE, arg=11, slow=True),
+    Case("boot-tlv-missing", ping, "boot_events_malformed", match=TLV_CAPABILITIES, slow=True),
+    Case("boot-tlv-missing", ping, "firmware_restarts", match=TLV_CLOCK, slow=True),
+    Case("boot-tlv-duplicated", ping, "boot_events", match=TLV_CLOCK, slow=True),
+    # Without its bit the driver leaves checksums out, which the firmware insists on.
+    Case("boot-tlv-value", ping, "command_timeouts", match=TLV_CAPABILITIES, arg=0, slow=True),
 ]
 RADIO = [
     Case("radio-rx-lost", ping, None),
     Case("radio-tx-lost", ping, None),
     Case("radio-delay", ping, None),
     Case("radio-mgmt-lost", rejoin, None, match=11),
+    Case("radio-deauth", wait_for_leave, None),
+    Case("radio-channel-jump", wait_for_leave, None, slow=True),
+    Case("radio-channel-switch", ping_on, None),
+    Case("radio-gone", wait_for_leave, None, slow=True),
+    Case("radio-beacon-lost", wait_for_leave, None, count=10, slow=True),
 ]
 
 
@@ -289,6 +313,14 @@ def test_boot_event(lab: Lab, working: Wifi, case: Case) -> None:
 @parameters(RADIO)
 def test_radio(lab: Lab, working: Wifi, case: Case) -> None:
     provoke(lab, working, case)
+
+
+def test_a_boot_event_out_of_the_blue(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
+    """The firmware goes on as if nothing were: the driver takes it for a restart and starts anew."""
+    before = working.statistics()
+    with esp.fault("boot-spontaneous", must_fire=True):
+        ping(working)
+    assert difference(before, recovered(lab).statistics())["firmware_restarts"] == 1
 
 
 def test_a_boot_that_is_missed_is_tried_again(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
