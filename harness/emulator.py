@@ -21,7 +21,8 @@ from harness.paths import REPO
 RECIPE_FILE = REPO / "qemu" / "qemu.toml"
 # Part of the cache key: change it when the way of building changes.
 RECIPE = 1
-IGNORED = ("*~", ".*")
+# Tests of the engine are no part of the emulator.
+IGNORED = ("*~", ".*", "tests/*", "fuzz/*")
 
 
 @dataclass(frozen=True)

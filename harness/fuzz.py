@@ -149,7 +149,16 @@ def keep(program: Path, corpus: Path, minimal: Path) -> None:
     """Write the smallest set of inputs that reaches as much as all of them into the repository."""
     minimal.mkdir(exist_ok=True)
     with progress.step("minimise the corpus"):
-        commands.run([program, "-merge=1", f"-max_len={INPUT_MAX}", minimal, corpus], log="fuzz-merge")
+        # One input for every place of the program, not for how often it was reached: small enough to keep.
+        merge: list[str | Path] = [
+            program,
+            "-merge=1",
+            "-use_counters=0",
+            f"-max_len={INPUT_MAX}",
+            minimal,
+            corpus,
+        ]
+        commands.run(merge, log="fuzz-merge")
     CORPUS.write_text(write_corpus([path.read_bytes() for path in minimal.iterdir()]), encoding="ascii")
 
 

@@ -129,6 +129,18 @@ def test_our_change_is_built_without_starting_over(build: Build) -> None:
     assert untouched.stat().st_mtime_ns == before
 
 
+def test_tests_of_the_engine_are_not_built(build: Build) -> None:
+    binary = emulator.build()
+    build.did()
+    build.write("qemu/engine/tests/test.c", "a test")
+    build.write("qemu/engine/fuzz/corpus.txt", "an input")
+    assert emulator.build() == binary
+    assert build.did() == []
+    build.write("qemu/engine/engine.c", "engine2")
+    assert emulator.build().read_text() == "deviceengine2"
+    assert not (build.source() / "hw/misc/esp-hosted/engine/tests").exists()
+
+
 def test_removed_file_is_removed_from_the_tree(build: Build) -> None:
     build.write("qemu/device/old.c", "old")
     emulator.build()
