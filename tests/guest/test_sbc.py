@@ -39,7 +39,7 @@ from harness.wifi import Wifi
 
 BOARD = "qemu-sbc"
 # QEMU's cards have a power of two as their size.
-CARD_BYTES = 2 << 30
+CARD_BYTES = 4 << 30
 OPTIONS = "StrictHostKeyChecking=no UserKnownHostsFile=/dev/null LogLevel=ERROR"
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_deployed_interrupted_finished_tested_upgraded_and_taken_back(
         board = sbc_machine.boot()
         # The first start: the file system has grown to the card, and there is no driver.
         size = int(board.run(["df", "--output=size", "-B1", "/"]).lines()[-1])
-        assert size > 1.7 * (1 << 30)
+        assert size > 3.5 * (1 << 30)
         assert not doctor.board(host, identity)
         assert "missing overlay" in capsys.readouterr().out
         before = inventory(board)
