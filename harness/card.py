@@ -134,10 +134,10 @@ class CardMachine:
         """Load from the card and start; the guest boots meanwhile."""
         self.boots += 1
         place = self._run_dir / f"boot-{self.boots}"
-        kernel, initrd, dtb, append = self.card.load(place)
+        kernel, initrd, dtb, append = self.card.load(place / "card")
         assert self._board.qemu and self._board.qemu.card is not None
         extra = (
-            "-drive", f"if=sd,index={self._board.qemu.card},format=raw,file={self.card.path}",
+            "-drive", f"if=sd,bus={self._board.qemu.card},unit=0,format=raw,file={self.card.path}",
             "-nic", f"user,net={NETWORK},hostfwd=tcp:127.0.0.1:{self.port}-:22",
         )  # fmt: skip
         config = replace(
