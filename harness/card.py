@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -107,6 +108,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _drain(console: socket.socket) -> None:
+    with suppress(OSError):
+        while console.recv(1 << 16):
+            pass
+
+
 class CardMachine:
     """QEMU with a card in its slot and SSH at a port of the host's loopback."""
 
@@ -150,6 +157,8 @@ class CardMachine:
             extra=extra,
         )
         self.machine = Machine(config, qemu.emulator(self._program), place)
+        # QEMU stops the guest while nobody takes what it prints; all of it is in console.log.
+        threading.Thread(target=_drain, args=(self.machine.console,), daemon=True).start()
 
     def connect(self, timeout: float = BOOT_SECONDS) -> SshTarget:
         """Wait until sshd lets us in. HarnessError with the console's end if it does not."""

@@ -23,7 +23,9 @@ DIRECTORY = f"{PLACE}/esp_hosted"
 BINDING = f"Documentation/devicetree/bindings/net/wireless/{bindings.BINDING.name}"
 WIRELESS = "drivers/net/wireless"
 # What the series changes; it need not have more of a tree.
-TOUCHED = ("MAINTAINERS", f"{WIRELESS}/Kconfig", f"{WIRELESS}/Makefile")
+VENDORS = "Documentation/devicetree/bindings/vendor-prefixes.yaml"
+TOUCHED = ("MAINTAINERS", VENDORS, f"{WIRELESS}/Kconfig", f"{WIRELESS}/Makefile")
+VENDOR = "espressif"
 # Functions for older kernels: compat.h says that the newest one needs none of them.
 COMPAT_CODE = "compat.c"
 TITLE = "ESPRESSIF ESP-HOSTED WIRELESS DRIVER"
@@ -49,6 +51,16 @@ endif # WLAN_VENDOR_ESPRESSIF
 VENDOR_MAKEFILE = """\
 # SPDX-License-Identifier: GPL-2.0-only
 obj-$(CONFIG_ESP_HOSTED) += esp_hosted/
+"""
+VENDOR_ENTRY = f"""\
+  "^{VENDOR},.*":
+    description: Espressif Systems (Shanghai) Co., Ltd.
+"""
+VENDOR_MESSAGE = """\
+dt-bindings: vendor-prefixes: Add Espressif
+
+Espressif makes microcontrollers with Wi-Fi and Bluetooth, among them the
+ESP32 family.
 """
 BINDING_MESSAGE = """\
 dt-bindings: net: wireless: Add Espressif ESP-Hosted
@@ -142,6 +154,8 @@ def series(output: Path, kernel: str = "") -> list[Path]:
         _git(tree, "add", "--all")
         _git(tree, "commit", "--quiet", "--message", f"{found.name} {found.version}")
         _git(tree, "checkout", "--quiet", "-b", "series")
+        if vendor := _vendor(tree):
+            _commit(tree, vendor, VENDOR_MESSAGE)
         _commit(tree, _binding(tree), BINDING_MESSAGE)
         _commit(tree, _driver(tree, found), DRIVER_MESSAGE)
         _git(tree, "config", "branch.series.description", f"{COVER_TITLE}\n\n{COVER}")
@@ -174,6 +188,18 @@ def _commit(tree: Path, files: Mapping[str, str], message: str) -> None:
         (tree / name).write_text(text, encoding="utf-8")
     _git(tree, "add", "--all")
     _git(tree, "commit", "--quiet", "--signoff", "--message", message)
+
+
+def _vendor(tree: Path) -> dict[str, str]:
+    """The list of vendors with ours; empty if it has it already."""
+    text = (tree / VENDORS).read_text(encoding="utf-8")
+    known = list(re.finditer(r'^  "\^([^,"]+),\.\*":\n', text, re.MULTILINE))
+    if any(match[1] == VENDOR for match in known):
+        return {}
+    place = next((match.start() for match in known if match[1] > VENDOR), None)
+    if place is None:
+        raise HarnessError("vendor-prefixes.yaml of this tree has no list as it is expected")
+    return {VENDORS: f"{text[:place]}{VENDOR_ENTRY}{text[place:]}"}
 
 
 def _binding(tree: Path) -> dict[str, str]:

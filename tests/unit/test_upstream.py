@@ -67,8 +67,8 @@ def test_sources_for_a_tree_are_complete() -> None:
 
 
 def test_series_applies_and_touches_nothing_else(patches: list[Path], tmp_path: Path) -> None:
-    assert [path.name[:4] for path in patches] == ["0000", "0001", "0002"]
-    assert "Subject: [PATCH 0/2] wifi: Add driver for Espressif" in patches[0].read_text()
+    assert [path.name[:4] for path in patches] == ["0000", "0001", "0002", "0003"]
+    assert "Subject: [PATCH 0/3] wifi: Add driver for Espressif" in patches[0].read_text()
     tree = tmp_path / "linux"
     shutil.copytree(export._base(export.source()), tree)
     before = {name: (tree / name).read_text() for name in export.TOUCHED}
