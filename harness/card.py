@@ -24,7 +24,7 @@ from harness.ssh import SshTarget
 
 CONFIG = "/boot/extlinux/extlinux.conf"
 # systemd and sshd on an emulated processor, beside others.
-BOOT_SECONDS = 400.0
+BOOT_SECONDS = 900.0
 # Not the network behind the access point.
 NETWORK = "10.0.3.0/24"
 
