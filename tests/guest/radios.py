@@ -116,6 +116,11 @@ class Radio:
         blocks = re.split(r"^Station ([0-9a-f:]{17}) .*\n", self.iw("station", "dump"), flags=re.MULTILINE)
         return dict(zip(blocks[1::2], blocks[2::2], strict=True))
 
+    def wait_stations(self, count: int) -> None:
+        """Wait until the driver knows so many; hostapd says that one has left before it removes it."""
+        dump = f"iw dev {self.interface} station dump | grep -c ^Station"
+        self.run("sh", "-c", f'until [ "$({dump})" = {count} ]; do sleep 0.05; done')
+
     def address(self, address: str) -> None:
         """Give the interface an IPv4 address, instead of those it has."""
         self.run("ip", "addr", "flush", "dev", self.interface)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from harness import traffic
 from harness.coprocessor import Coprocessor
 from harness.wifi import Wifi
 from tests.guest.lab import Lab
-from tests.guest.waits import LogMark
+from tests.guest.waits import LogMark, wait_counter
 
 # The driver waits five seconds for the boot event before it says why there is none.
 SAID_SECONDS = 20.0
@@ -110,3 +111,34 @@ def test_debugfs_info(connected: Wifi) -> None:
     ):
         assert f"{line}\n" in text
     assert "transactions with something to say" in text and "received (good)" in text
+
+
+TRACING = "/sys/kernel/tracing"
+TRACEPOINTS = {
+    "esp_transaction": r"tx=(?:frame|filler) rx=(?:frame|idle) err=0",
+    "esp_frame_tx": r"if=0 type=(?:data|command|eapol) len=\d+",
+    "esp_frame_rx": r"if=0 type=(?:data|response|event) len=\d+",
+    "esp_command": r"code=4 seq=\d+",
+    "esp_command_done": r"code=4 seq=\d+ status=2 err=0",
+    "esp_event": r"code=1 status=[01] len=\d+",
+    "esp_state": r"running -> starting",
+}
+
+
+def test_tracepoints(lab: Lab, connected: Wifi, esp: Coprocessor) -> None:
+    target = connected.target
+    if not target.run(f"grep -qs tracefs /proc/mounts || mount -t tracefs none {TRACING}", check=False).ok:
+        pytest.skip("this kernel has no tracefs: ./inv test --guest --kernel 6.12 -k tracepoints")
+    device = connected.device()
+    target.run(f"echo 1 >{TRACING}/events/esp_hosted/enable; echo >{TRACING}/trace")
+    try:
+        connected.scan()
+        restarts = connected.statistics()["firmware_restarts"]
+        esp.faults.arm("crash")
+        wait_counter(connected, "firmware_restarts", restarts)
+        said = target.run(f"cat {TRACING}/trace").stdout
+    finally:
+        target.run(f"echo 0 >{TRACING}/events/esp_hosted/enable; echo >{TRACING}/trace")
+    for name, text in TRACEPOINTS.items():
+        assert re.search(rf" {name}: {device} {text}", said), f"{name}: {text}\n{said[-4000:]}"
+    lab.connected()

@@ -86,7 +86,7 @@ def test_access_point_and_station(ap: Radio, sta: Radio, kind: str) -> None:
     with access_point(ap, security) as hostapd, station(sta, security) as supplicant:
         assert sta.ping(AP_ADDRESS) == 3
         assert ap.ping(STATION_ADDRESS) == 3
-        hostapd.wait("AP-STA-CONNECTED", 5)
+        hostapd.wait("AP-STA-CONNECTED")
 
         client = ap.stations()[sta.mac]
         assert "authorized:\tyes" in client and "associated:\tyes" in client
@@ -165,11 +165,12 @@ def ended(daemon: Daemon) -> int:
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_the_station_leaves(ap: Radio, sta: Radio, kind: str) -> None:
     with access_point(ap, SECURITY[kind]) as hostapd, station(sta, SECURITY[kind]) as daemon:
-        hostapd.wait("AP-STA-CONNECTED", 5)
+        hostapd.wait("AP-STA-CONNECTED")
         daemon.cli("disconnect")
         daemon.wait("CTRL-EVENT-DISCONNECTED")
         hostapd.wait("AP-STA-DISCONNECTED")
-        assert ap.stations() == {} and sta.iw("link").startswith("Not connected")
+        ap.wait_stations(0)
+        assert sta.iw("link").startswith("Not connected")
         assert sta.run("cat", f"/sys/class/net/{sta.interface}/carrier").strip() == "0"
         assert "reason=3 locally_generated=1" in daemon.job.output()
 
@@ -218,6 +219,7 @@ def test_two_stations_of_one_access_point(radios: dict[str, Radio]) -> None:
         assert first.ping(SECOND_ADDRESS) == 3 and second.ping(STATION_ADDRESS) == 3
         leaving.cli("disconnect")
         hostapd.wait(f"AP-STA-DISCONNECTED {first.mac}")
+        ap.wait_stations(1)
         assert set(ap.stations()) == {second.mac}
         assert second.ping(AP_ADDRESS) == 3
 
@@ -250,6 +252,29 @@ def test_a_stopped_access_point_is_silent(ap: Radio, sta: Radio) -> None:
     assert heard(ap) == set()
     with access_point(sta, SECURITY["wpa2"]):
         assert SSID in heard(ap)
+
+
+@pytest.mark.slow
+def test_firmware_of_the_access_point_restarts(ap: Radio, sta: Radio) -> None:
+    """Interface and wiphy stay, user space hears that the access point is gone, and can start it again."""
+    security = SECURITY["open"]
+    index = ap.run("cat", f"/sys/class/net/{ap.interface}/ifindex")
+    with access_point(ap, security) as hostapd, station(sta, security) as daemon:
+        events = ap.spawn("iw", "event")
+        restarts = ap.statistics()["firmware_restarts"]
+        ap.esp.faults.arm("crash")
+        events.wait_output("stop ap|stop_ap", 20)
+        count = f"ethtool -S {ap.interface} | sed -n 's/^ *firmware_restarts: //p'"
+        ap.run("sh", "-c", f'until [ "$({count})" -gt {restarts} ]; do sleep 0.05; done')
+        events.stop()
+        assert ap.stations() == {} and "channel" not in ap.iw("info")
+        for word in ("disable", "enable"):
+            assert "OK" in hostapd.cli(word)
+        hostapd.wait("AP-ENABLED", count=2)
+        ap.address(AP_ADDRESS)
+        daemon.wait("CTRL-EVENT-CONNECTED", count=2)
+        assert sta.ping(AP_ADDRESS) == 3
+    assert ap.run("cat", f"/sys/class/net/{ap.interface}/ifindex") == index
 
 
 @pytest.mark.slow
@@ -319,7 +344,7 @@ def test_a_hundred_reconnects(ap: Radio, sta: Radio, kind: str) -> None:
         reconnect(sta.target, daemon, RECONNECTS)
         assert sta.ping(AP_ADDRESS) == 3
         assert ended(daemon) == RECONNECTS
-        hostapd.wait("AP-STA-CONNECTED", 5)
+        hostapd.wait("AP-STA-CONNECTED")
         assert hostapd.count("AP-STA-CONNECTED") == RECONNECTS + 1
         after = sta.statistics()
         for name in ("command_timeouts", "mlme_timeouts", "resets", "event_drop_malformed"):
