@@ -181,6 +181,12 @@ class CardMachine:
                 time.sleep(1)
                 continue
             self.ssh.log = self.machine.run_dir / "commands.log"
+            # sshd is there before udev has loaded all drivers.
+            self.ssh.run(
+                "systemctl is-system-running --wait; udevadm settle --timeout=300",
+                timeout=BOOT_SECONDS,
+                check=False,
+            )
             self.seconds[f"boot {self.boots}"] = time.monotonic() - self.machine.started
             return self.ssh
 
