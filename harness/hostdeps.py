@@ -96,6 +96,7 @@ _RUN = (
 _TEST = (
     Dependency("cpio", "unpacks the guest's initramfs in tests", command="cpio"),
     Dependency("tshark", "dissects recordings in tests", command="tshark"),
+    Dependency("mount", "loop devices that stand for cards in tests", command="losetup"),
 )
 _LINT = (
     *_MODULE,

@@ -50,6 +50,8 @@ def card(tmp_path: Path) -> Path:
 @pytest.fixture
 def loop(card: Path) -> Iterator[Path]:
     """The card as a device."""
+    if not os.access("/dev/loop-control", os.W_OK):
+        pytest.skip("no loop devices here: run this as root, and not in an unprivileged container")
     made = subprocess.run(
         ["losetup", "--find", "--show", "--partscan", card], check=True, capture_output=True, text=True
     )
@@ -169,7 +171,7 @@ def test_a_small_file_is_refused(image: Path, tmp_path: Path) -> None:
 def test_this_systems_disk_is_refused(image: Path) -> None:
     """The real one, through the real lsblk."""
     source = subprocess.run(
-        ["findmnt", "--noheadings", "--output", "SOURCE", "/"], check=True, capture_output=True, text=True
+        ["findmnt", "--noheadings", "--output", "SOURCE", "/"], check=False, capture_output=True, text=True
     ).stdout.strip()
     disk = re.sub(r"(?<=\d)p\d+$|(?<=[a-z])\d+$", "", source)
     if not Path(disk).is_block_device():
