@@ -131,15 +131,15 @@ static u64 esp_test_send(struct esp_hosted *esp)
 	if (esp_test_raw(esp, ESP_CMD_RAW_TP_FROM_HOST))
 		return ESP_TEST_FRAMES;
 	for (i = 0; i < ESP_TEST_FRAMES; i++) {
-		struct esp_raw_tp raw = {
-			.seq = cpu_to_le32(i),
-			.run = cpu_to_le32(1),
-		};
-		struct sk_buff *skb = alloc_skb(sizeof(raw), GFP_KERNEL);
+		struct esp_raw_tp *raw;
+		struct sk_buff *skb;
 
+		skb = alloc_skb(sizeof(*raw), GFP_KERNEL);
 		if (!skb)
 			return ESP_TEST_FRAMES - i;
-		skb_put_data(skb, &raw, sizeof(raw));
+		raw = skb_put_zero(skb, sizeof(*raw));
+		raw->seq = cpu_to_le32(i);
+		raw->run = cpu_to_le32(1);
 		*esp_skb_cb(skb) = (struct esp_skb_cb) {
 			.if_type = ESP_IF_TEST,
 			.pkt_type = ESP_PKT_DATA,
