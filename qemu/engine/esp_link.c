@@ -415,10 +415,11 @@ static void complete(struct esp_engine *e, bool cs_high)
     if (free_at < now) {
         free_at = now;
     }
-    free_at += (int64_t)e->cfg.turnaround_ns;
+    /* The interrupt that lowers handshake is what wakes the task: F, A. */
     if (free_at < low_at) {
         free_at = low_at;
     }
+    free_at += (int64_t)e->cfg.turnaround_ns;
     if (esp_fault(e, FAULT_HS_SPURIOUS, 0, &s->glitch_ns)) {
         esp_schedule(e, TIMER_GLITCH,
                      low_at + (int64_t)e->cfg.turnaround_ns / 2);

@@ -168,6 +168,37 @@ static void stale_handshake(void)
     world_free(&w);
 }
 
+/* However late handshake falls, the host sees it low before it rises. */
+static void late_fall(void)
+{
+    static const int64_t delays[] = { 0, 5 * US, 50 * US, 100 * US, 2 * MS };
+    uint8_t rx[FRAME];
+
+    for (unsigned i = 0; i < sizeof(delays) / sizeof(delays[0]); i++) {
+        struct esp_config cfg = world_config(ESP_GENERATION_G1);
+        struct world w;
+        struct host *h;
+        int64_t fall;
+
+        world_init(&w);
+        cfg.handshake_fall_ns = (uint64_t)delays[i];
+        cfg.turnaround_ns = 50 * US;
+        h = world_add(&w, &cfg);
+        REQUIRE(host_boot(h));
+        world_run(&w, 10 * MS);
+        h->edge_count = 0;
+        host_clock(h, NULL, 0, rx, FRAME);
+        fall = w.now + delays[i];
+        world_run(&w, 10 * MS);
+        REQUIRE(h->edge_count == 2);
+        CHECK(!h->edge[0].level);
+        CHECK_INT(h->edge[0].time, fall);
+        CHECK(h->edge[1].level);
+        CHECK(h->edge[1].time >= fall + 50 * US);
+        world_free(&w);
+    }
+}
+
 static void unarmed(void)
 {
     struct esp_config cfg = world_config(ESP_GENERATION_G1);
@@ -456,6 +487,7 @@ const struct test link_tests[] = {
     { "link: lines around transactions", transaction_lines },
     { "link: bus time and turnaround", bus_time },
     { "link: stale handshake window", stale_handshake },
+    { "link: handshake that falls late", late_fall },
     { "link: clocking while nothing is armed", unarmed },
     { "link: short, empty and long transactions", odd_lengths },
     { "link: de-assert on chip select", deassert_on_cs },
