@@ -261,7 +261,9 @@ struct esp_log {
  * @polls: transactions to run without being asked
  * @settle: a poll is due before the link may rest
  * @started: no transaction since the link was opened
- * @last_end: when the last transaction ended, in jiffies
+ * @hs_high: handshake was high at the last look, and nothing was sent since
+ * @hs_high_since: since when, in jiffies
+ * @quiet: the transaction began without an edge
  * @hs_low: handshake is low while there is work
  * @hs_low_since: since when, in jiffies
  * @timer: settle poll, quiet period and handshake watchdog
@@ -306,7 +308,9 @@ struct esp_link {
 	unsigned int polls;
 	bool settle;
 	bool started;
-	unsigned long last_end;
+	bool hs_high;
+	unsigned long hs_high_since;
+	bool quiet;
 	bool hs_low;
 	unsigned long hs_low_since;
 	struct timer_list timer;

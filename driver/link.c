@@ -11,8 +11,9 @@
  * handshake, and lowers it some time after chip select rose. Until it has done
  * so the line still reads high although nothing is armed, and 1600 bytes would
  * be clocked into the void. A high level therefore counts only together with a
- * rising edge since the start of the previous transaction, or after a quiet
- * period long enough for the line to have fallen.
+ * rising edge since the start of the previous transaction. Should an edge get
+ * lost, a level that is still high after a quiet period will do, long enough for
+ * the line to have fallen, and for an interrupt that is merely late.
  *
  * Order of transmission: control before Bluetooth before data. Commands must
  * not overtake EAPOL frames: message 4 of the 4-way handshake goes out in the
@@ -167,6 +168,7 @@ static bool esp_link_handshake_low(struct esp_link *link, bool work)
 {
 	struct esp_hosted *esp = link->esp;
 
+	link->hs_high = false;
 	if (!work) {
 		link->hs_low = false;
 		if (esp_link_polls(link))
@@ -194,7 +196,7 @@ static bool esp_link_handshake_low(struct esp_link *link, bool work)
 static bool esp_link_ready(struct esp_link *link)
 {
 	bool tick = test_and_clear_bit(ESP_LINK_TICK, &link->flags);
-	bool hs, dr, work;
+	bool hs, dr, work, edge;
 
 	clear_bit(ESP_LINK_WAIT_HS, &link->flags);
 	/* Pairs with the barrier in esp_link_kick(). */
@@ -215,6 +217,10 @@ static bool esp_link_ready(struct esp_link *link)
 	if (!hs)
 		return esp_link_handshake_low(link, work);
 	link->hs_low = false;
+	if (!link->hs_high) {
+		link->hs_high = true;
+		link->hs_high_since = jiffies;
+	}
 
 	/*
 	 * The firmware can lower data-ready although it just queued a frame.
@@ -231,8 +237,9 @@ static bool esp_link_ready(struct esp_link *link)
 		return false;
 	}
 
-	if (!test_bit(ESP_LINK_HS_EDGE, &link->flags)) {
-		unsigned long quiet = link->last_end + 1 +
+	edge = test_bit(ESP_LINK_HS_EDGE, &link->flags);
+	if (!edge) {
+		unsigned long quiet = link->hs_high_since + 1 +
 				      msecs_to_jiffies(ESP_QUIET_MS);
 
 		if (time_before(jiffies, quiet)) {
@@ -241,6 +248,7 @@ static bool esp_link_ready(struct esp_link *link)
 		}
 		esp_count(link->esp, ESP_STAT_HS_QUIET);
 	}
+	link->quiet = !edge;
 	if (!work)
 		esp_count(link->esp, ESP_STAT_POLLS);
 
@@ -442,8 +450,11 @@ static void esp_link_transfer(struct esp_link *link)
 
 	/* From here on a rising edge announces the next transaction. */
 	clear_bit(ESP_LINK_HS_EDGE, &link->flags);
+	link->hs_high = false;
 	err = spi_sync(link->spi, &link->msg);
-	link->last_end = jiffies;
+	/* Unless the edge of this one was not lost but comes only now. */
+	if (link->quiet)
+		clear_bit(ESP_LINK_HS_EDGE, &link->flags);
 	esp_count(esp, ESP_STAT_TRANSACTIONS);
 	if (link->polls)
 		link->polls--;
@@ -705,7 +716,7 @@ void esp_link_open(struct esp_link *link)
 	link->retries = 0;
 	link->polls = 0;
 	link->settle = false;
-	link->last_end = jiffies;
+	link->hs_high = false;
 	clear_bit(ESP_LINK_HS_EDGE, &link->flags);
 	set_bit(ESP_LINK_OPEN, &link->flags);
 	mutex_unlock(&link->lock);
