@@ -52,6 +52,8 @@ SPARE = 256 << 20
 MIB = 1 << 20
 # Part of the cache keys: change it when something else is put together.
 RECIPE = 1
+# Part of an image's alone: change it when something else is put over the distribution's files.
+OVER = 2
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,8 @@ def build(board: Board, settings: Settings) -> Path:
     module = boardkernel.cross(kernel) if settings.driver else b""
     overlay = devicetree.OVERLAYS / board.overlay
     key = digest(
-        "image", RECIPE, str(root), str(initrd), board.name, str(board.image), str(board.boot), str(settings),
-        module.hex(),
-        hash_file(overlay), hash_tree(FILES),
+        "image", RECIPE, OVER, str(root), str(initrd), board.name, str(board.image), str(board.boot),
+        str(settings), module.hex(), hash_file(overlay), hash_tree(FILES),
     )  # fmt: skip
 
     def make(directory: Path) -> None:
@@ -252,7 +253,10 @@ def _extra(
         compiled = scratch / "overlay.dtbo"
         devicetree.compile_overlay(devicetree.OVERLAYS / board.overlay, compiled)
         archive.add(overlay, compiled.read_bytes())
-        archive.add(f"/lib/modules/{kernel.release}/updates/esp_hosted.ko", module)
+        place = f"/lib/modules/{kernel.release}"
+        archive.add(f"{place}/updates/esp_hosted.ko", module)
+        for index in _indexed(kernel, module, scratch):
+            archive.add(f"{place}/{index.name}", index.read_bytes())
         entry = scheme.add(entry, overlay)
     archive.add(config, entry)
     archive.add(f"/boot/initrd.img-{kernel.release}", initrd.read_bytes())
@@ -274,6 +278,24 @@ def _extra(
     archive.add("/usr/lib/image/authorized_keys", "".join(f"{key}\n" for key in settings.keys))
     archive.add("/usr/lib/image/user", f"{USER}\n")
     return archive.bytes()
+
+
+def _indexed(kernel: Kernel, module: bytes, scratch: Path) -> list[Path]:
+    """The kernel's indexes of its modules with ours among them: without, nothing would load it."""
+    tree = scratch / "indexed"
+    place = tree / "lib/modules" / kernel.release
+    (place / "updates").mkdir(parents=True)
+    (place / "updates/esp_hosted.ko").write_bytes(module)
+    for path in kernel.modules.iterdir():
+        (place / path.name).symlink_to(path)
+    # What is made anew must not be written through a link.
+    for path in place.glob("modules.*"):
+        if path.name not in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+            path.unlink()
+    commands.run(
+        ["depmod", "--basedir", tree, kernel.release], log="image", what="indexing the image's modules"
+    )
+    return sorted(path for path in place.glob("modules.*") if not path.is_symlink())
 
 
 def _fdt(kernel: Kernel, board: Board) -> str:

@@ -59,18 +59,23 @@ class BoardLab(Lab):
         if self._board is not None and not self._board.usable():
             self.discard()
         if self._board is None:
-            self._board = self._connect()
-            self._board.log = self._directory / "board.log"
-            self._prepare(self._board)
+            board = self._connect()
+            board.log = self._directory / "board.log"
+            try:
+                self._prepare(board)
+            except HarnessError:
+                board.close()
+                raise
+            self._board = board
             self._klog = KernelLog(self._board)
             self._klog.begin(self._label)
         # Tests use of it what every target has.
         return cast(QemuTarget, self._board)
 
     def _prepare(self, board: Target) -> None:
-        found = board.run(
-            ["sh", "-c", f"PATH=$PATH:/usr/sbin:/sbin; command -v {' '.join(TOOLS)}"], check=False
-        )
+        # One by one: dash looks for the first only.
+        look = f"PATH=$PATH:/usr/sbin:/sbin; for tool in {' '.join(TOOLS)}; do command -v $tool; done"
+        found = board.run(["sh", "-c", look], check=False)
         missing = set(TOOLS) - {Path(line).name for line in found.lines()}
         if missing:
             raise HarnessError(
