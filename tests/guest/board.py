@@ -114,6 +114,10 @@ class BoardLab(Lab):
         if self.running and self._klog:
             self._klog.begin(label)
 
+    def clocked_unarmed(self) -> int:
+        """A chip does not tell."""
+        return 0
+
     def look_for_leaks(self) -> None:
         """A board's kernel does not look for them."""
 
