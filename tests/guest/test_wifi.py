@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness import scenario, traffic
-from harness.coprocessor import AccessPoint, Coprocessor, difference
+from harness.coprocessor import AccessPoint, Coprocessor, Watch, difference
 from harness.errors import HarnessError
 from harness.target import Job
 from harness.wifi import Wifi, WifiError, parse_colons
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("generation")
 MS = 1_000_000
 DISCONNECT, EVENT_DISCONNECT = 6, 3
 SET_REGDOM, SET_TXPOWER = 18, 16
+COMMAND = 1
 RECONNECTS = 100
 MAC_CHANGES = 10
 
@@ -166,30 +167,30 @@ def test_scan_during_an_association_does_not_end_it(wlan: Wifi) -> None:
     assert {bss.ssid for bss in wlan.scan()} == {scenario.SSID, scenario.FAR_SSID}
 
 
-def country(esp: Coprocessor) -> bytes:
-    """Country of the last command, if that was SET_REGDOM."""
-    frame = esp.last_frame_from_host
-    payload = frame[int.from_bytes(frame[6:8], "little") :]
-    return payload[8:10] if payload[0] == SET_REGDOM else b""
+def wait_country(steps: Watch, name: str) -> None:
+    """Wait until the firmware is told a country, whatever else it is told."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        frame = steps.wait("frame", timeout=20, name="from-host").data or b""
+        payload = frame[int.from_bytes(frame[6:8], "little") :]
+        if frame[2] == COMMAND and payload[0] == SET_REGDOM and payload[8:10] == name.encode():
+            return
+    pytest.fail(f"the firmware was not told of {name}")
 
 
 def test_regulatory_domain_reaches_the_firmware(wlan: Wifi, esp: Coprocessor) -> None:
     if wlan.link() is not None:
         wlan.disconnect()
+    restarts = wlan.statistics()["firmware_restarts"]
     try:
-        for name in ("DE", "US"):
-            before = [entry for entry in esp.history if entry.get("code") == SET_REGDOM]
-            wlan.target.run(["iw", "reg", "set", name])
-            wlan.target.run(f"until iw reg get | grep -q 'country {name}'; do sleep 0.05; done")
-            deadline = time.monotonic() + 10
-            while country(esp) != name.encode():
-                assert time.monotonic() < deadline, f"{name} did not arrive; before: {before}"
-        # And again after a restart of the firmware, which forgets it.
-        restarts = wlan.statistics()["firmware_restarts"]
-        esp.faults.arm("crash")
-        deadline = time.monotonic() + 20
-        while wlan.statistics()["firmware_restarts"] == restarts or country(esp) != b"US":
-            assert time.monotonic() < deadline, "not told again"
+        with esp.watch("frame") as steps:
+            for name in ("DE", "US"):
+                wlan.target.run(["iw", "reg", "set", name])
+                wait_country(steps, name)
+            # And again after a restart of the firmware, which forgets it.
+            esp.faults.arm("crash")
+            wait_country(steps, "US")
+        assert wlan.statistics()["firmware_restarts"] == restarts + 1
     finally:
         wlan.target.run(["iw", "reg", "set", "00"])
 
