@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 
 from harness.overlays import COMPATIBLES
-from harness.target import Target
+from harness.target import Answers, Target
 
 NAME = "esp_hosted"
 
@@ -252,14 +252,8 @@ def collect(target: Target) -> Evidence:
 
 def parse(text: str) -> Evidence:
     """What the script printed."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, _, value = line.strip().partition(" ")
-        found.setdefault(key, []).append(value.strip())
-
-    def one(key: str) -> str:
-        return next(iter(found.get(key, [])), "")
-
+    found = Answers.parse(text)
+    one = found.one
     devices = {}
     for value in found.get("device", []):
         name, _, driver = value.partition(" ")

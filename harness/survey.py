@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from harness.errors import HarnessError
-from harness.target import Target
+from harness.target import Answers, Target
 
 # uname -m to Debian's name.
 ARCHES = {"aarch64": "arm64", "armv7l": "armhf", "armv6l": "armhf", "x86_64": "amd64", "riscv64": "riscv64"}
@@ -78,14 +78,8 @@ def take(target: Target) -> Survey:
 
 def parse(text: str) -> Survey:
     """What the script printed."""
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, _, value = line.strip().partition(" ")
-        found.setdefault(key, []).append(value.strip())
-
-    def one(key: str) -> str:
-        return next(iter(found.get(key, [])), "")
-
+    found = Answers.parse(text)
+    one = found.one
     return Survey(
         release=one("release"),
         version=one("version"),

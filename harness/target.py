@@ -168,6 +168,23 @@ class Job:
 JOBS = "/run/harness/jobs"
 
 
+class Answers(dict[str, list[str]]):
+    """What a script on a target printed: lines of a key, a blank and a value; keys may come again."""
+
+    @classmethod
+    def parse(cls, text: str) -> Answers:
+        """All values by key, in their order."""
+        found = cls()
+        for line in text.splitlines():
+            key, _, value = line.strip().partition(" ")
+            found.setdefault(key, []).append(value.strip())
+        return found
+
+    def one(self, key: str) -> str:
+        """The first value of a key, "" without one."""
+        return next(iter(self.get(key, [])), "")
+
+
 class Target(abc.ABC):
     """A machine that takes commands, one after another. A subclass gives `_execute`, the rest follows."""
 
