@@ -260,7 +260,6 @@ struct esp_log {
  * @retries: failed transactions in a row
  * @polls: transactions to run without being asked
  * @settle: a poll is due before the link may rest
- * @started: no transaction since the link was opened
  * @hs_high: handshake was high at the last look, and nothing was sent since
  * @hs_high_since: since when, in jiffies
  * @quiet: the transaction began without an edge
@@ -307,7 +306,6 @@ struct esp_link {
 	unsigned int retries;
 	unsigned int polls;
 	bool settle;
-	bool started;
 	bool hs_high;
 	unsigned long hs_high_since;
 	bool quiet;
