@@ -65,7 +65,9 @@ class RowResult:
     """Why it was not run."""
     seconds: float = 0.0
     tests: tuple[str, ...] = ()
-    """The only test files that ran; empty for all."""
+    """The only test files that ran; empty for all, or all but `once`."""
+    once: tuple[str, ...] = ()
+    """Test files that say the same on every kernel, and ran on the default one at most."""
     inputs: str = ""
     """Changes when driver, tests, harness or the row change."""
     kept: bool = False
@@ -131,7 +133,7 @@ def row_from(content: dict[str, Any]) -> RowResult:
     cells = {
         name: Cell(tuple(Case(**case) for case in cell["cases"])) for name, cell in content["cells"].items()
     }
-    tuples = {key: tuple(content.get(key, ())) for key in ("tags", "tests")}
+    tuples = {key: tuple(content.get(key, ())) for key in ("tags", "tests", "once")}
     counts = {name: (int(ran), int(lines)) for name, (ran, lines) in content.get("coverage", {}).items()}
     return RowResult(**{**content, **tuples, "cells": cells, "coverage": counts})
 

@@ -59,6 +59,8 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 COMMON = ("provider", "arch", "board", "append", "optional", "tags", "tests")
 TAGS = ("stock", "debug", "compile")
 GUEST_TESTS = REPO / "tests" / "guest"
+# Keys that belong to no row: lists of guest tests.
+LISTS = ("quick", "once")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Table:
     kernel: dict[str, Row]
     quick: tuple[str, ...] = ()
     """The guest tests that say most in a few minutes, named as in Row.tests."""
+    once: tuple[str, ...] = ()
+    """Those that say the same on every kernel: the matrix runs them on the default one only."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,11 @@ def table(path: Path = TABLE) -> Table:
     """The rows there are. HarnessError names file, line, key and valid choices of a mistake."""
     content = settings.read_toml(path)
     text = path.read_text(encoding="utf-8")
-    if unknown := sorted(content.keys() - {"default", "kernel", "quick"}):
+    known = ("default", "kernel", *LISTS)
+    if unknown := sorted(content.keys() - set(known)):
         raise HarnessError(
             f"{path}:{_line(text, None, unknown[0])}: unknown key {unknown[0]!r}",
-            hint="valid keys: default, kernel, quick",
+            hint=f"valid keys: {', '.join(known)}",
         )
     listed = content.get("kernel", {})
     if not isinstance(listed, dict):
@@ -124,14 +129,19 @@ def table(path: Path = TABLE) -> Table:
     if default not in rows:
         error = unknown_name("kernel", default, rows)
         raise HarnessError(f"{path}:{_line(text, None, 'default')}: {error.message}", hint=error.hint)
-    quick = content.get("quick", [])
-    if not isinstance(quick, list):
-        raise HarnessError(f"{path}:{_line(text, None, 'quick')}: quick is not a list of tests")
-    for one in quick:
+    lists = {key: _tests(content.get(key, []), key, path, text) for key in LISTS}
+    return Table(default, rows, **lists)
+
+
+def _tests(names: object, key: str, path: Path, text: str) -> tuple[str, ...]:
+    """A list of guest tests that belongs to no row."""
+    if not isinstance(names, list):
+        raise HarnessError(f"{path}:{_line(text, None, key)}: {key} is not a list of tests")
+    for one in names:
         if one not in guest_tests():
             error = unknown_name("test", str(one), guest_tests())
-            raise HarnessError(f"{path}:{_line(text, None, 'quick')}: {error.message}", hint=error.hint)
-    return Table(default, rows, tuple(quick))
+            raise HarnessError(f"{path}:{_line(text, None, key)}: {error.message}", hint=error.hint)
+    return tuple(names)
 
 
 def guest_tests() -> list[str]:

@@ -121,9 +121,11 @@ def run(selection: Selection, directory: Path | None = None) -> bool:
         row = chosen[name]
         # What the command line adds changes what is run.
         tests = _chosen_tests(table, row, selection)
-        key = digest(inputs, asdict(row), selection.tag, tests, selection.arguments)
+        once = () if tests or name == table.default else table.once
+        key = digest(inputs, asdict(row), selection.tag, tests, once, selection.arguments)
         result = _earlier(name, key) if selection.resume else None
-        result = result or replace(_row(name, row, selection, tests, directory / name), inputs=key)
+        planned = RowResult(name, row.tags, row.optional, tests=tests, once=once, inputs=key)
+        result = result or _row(planned, selection, directory / name)
         finished[name] = result
         _keep(result)
         # An interrupted run leaves a report of what it had.
@@ -181,12 +183,14 @@ def _earlier(name: str, inputs: str) -> RowResult | None:
 # One row.
 
 
-def _row(name: str, row: Row, selection: Selection, tests: tuple[str, ...], directory: Path) -> RowResult:
+def _row(result: RowResult, selection: Selection, directory: Path) -> RowResult:
     directory.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    compile_only = selection.tag == "compile" or row.tags == ("compile",)
-    result = RowResult(name, row.tags, row.optional, tests=() if compile_only else tests)
-    cells = result.cells
+    name, cells = result.name, result.cells
+    tests = result.tests or [one for one in kerneltable.guest_tests() if one not in result.once]
+    compile_only = selection.tag == "compile" or result.tags == ("compile",)
+    if compile_only:
+        result = replace(result, tests=(), once=())
     found: list[Kernel] = []
 
     def kernel() -> str:
@@ -260,7 +264,7 @@ def _boot(name: str, directory: Path) -> str:
 
 
 def _tests(name: str, directory: Path, tests: Iterable[str], arguments: Iterable[str]) -> dict[str, Cell]:
-    """The guest tests, all or these files, a cell for each. What pytest printed is in the row's directory."""
+    """These files of the guest tests, a cell for each. What pytest printed is in the row's directory."""
     results = directory / "junit.xml"
     environment = {"ESP_HOSTED_RUNS": str(directory / "runs"), "PYTHONUNBUFFERED": "1"}
     if not os.environ.get(qemu.OVERRIDE):
@@ -268,7 +272,7 @@ def _tests(name: str, directory: Path, tests: Iterable[str], arguments: Iterable
     command: list[str | Path] = [
         sys.executable, "-m", "pytest", f"--junitxml={results}", f"--kernel={name}", "--color=no", "-v",
         "-o", f"cache_dir={directory / 'pytest-cache'}", *arguments,
-        *([kerneltable.GUEST_TESTS / f"test_{one}.py" for one in tests] or [kerneltable.GUEST_TESTS]),
+        *(kerneltable.GUEST_TESTS / f"test_{one}.py" for one in tests),
     ]  # fmt: skip
     with progress.step(f"tests on {name}", always=True) as step:
         finished = commands.run(

@@ -38,6 +38,15 @@ def line(row: RowResult) -> str:
     return f"{row.name}: {row.release}: {verdict} in {row.seconds:.0f} s{earlier}"
 
 
+def which_tests(row: RowResult) -> str:
+    """Which of the guest tests ran, if not all."""
+    if row.tests:
+        return f"of the guest tests only {', '.join(row.tests)}"
+    if row.once:
+        return f"all guest tests but those that say the same on every kernel: {', '.join(row.once)}"
+    return ""
+
+
 def show(result: Grid, console: Console | None = None) -> None:
     """Print the grid, then what failed and what was not run."""
     out = console or Console(highlight=False)
@@ -66,8 +75,8 @@ def show(result: Grid, console: Console | None = None) -> None:
             )
         if row.coverage:
             out.print(f"{escape(row.name)}: {Coverage(row.coverage)}")
-        if row.tests and row.status != NOT_RUN:
-            out.print(f"{escape(row.name)}: of the guest tests only {escape(', '.join(row.tests))}")
+        if (ran := which_tests(row)) and row.status != NOT_RUN:
+            out.print(f"{escape(row.name)}: {escape(ran)}")
         if row.status == NOT_RUN:
             allowed = " (optional)" if row.optional else ""
             out.print(f"[yellow]not run[/] {escape(row.name)}{allowed}: {escape(row.reason)}", soft_wrap=True)
@@ -131,5 +140,6 @@ def html(result: Grid) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("matrix.html").render(
-        grid=result, Coverage=Coverage, PASSED=PASSED, FAILED=FAILED, SKIPPED=SKIPPED, NOT_RUN=NOT_RUN
-    )
+        grid=result, Coverage=Coverage, which_tests=which_tests,
+        PASSED=PASSED, FAILED=FAILED, SKIPPED=SKIPPED, NOT_RUN=NOT_RUN,
+    )  # fmt: skip

@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import html.parser
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import junitparser
 import pytest
 from rich.console import Console
 
-from harness import grid, kernels, matrix, module, report
+from harness import grid, kernels, kerneltable, matrix, module, report
 from harness.errors import HarnessError
 from harness.grid import FAILED, NOT_RUN, PASSED, SKIPPED, Case, Cell, Grid, RowResult
 from harness.matrix import Selection
@@ -217,13 +218,35 @@ def test_tests_of_command_line_row_and_quick_list(
     monkeypatch.setattr(matrix, "_tests", run)
     for index, tests in enumerate([(), ("traffic",), ("quick",), ("quick", "traffic")]):
         assert matrix.run(Selection(tests=tests), tmp_path / str(index))
-    assert ran == [
-        (), ("wifi",), ("traffic",), ("traffic",), *2 * [("interface", "wifi")],
+    assert list(ran[0]) == kerneltable.guest_tests()
+    assert ran[1:] == [
+        ("wifi",), ("traffic",), ("traffic",), *2 * [("interface", "wifi")],
         *2 * [("interface", "wifi", "traffic")],
     ]  # fmt: skip
     page = (tmp_path / "1" / report.HTML).read_text()
     assert page.count("of the guest tests only traffic") == 2
     assert grid.read(tmp_path / "0" / report.JSON).rows[1].tests == ("wifi",)
+
+
+def test_what_says_the_same_on_every_kernel_runs_on_the_default_one_only(
+    rows: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows.update({"a": "", "b": ""})
+    table = kernels.Table("a", {"a": ROW, "b": ROW}, once=("harness", "model"))
+    monkeypatch.setattr(kernels, "table", lambda: table)
+    ran: list[set[str]] = []
+
+    def run(name: str, directory: Path, tests: Iterable[str], arguments: object) -> dict[str, Cell]:
+        ran.append(set(tests))
+        return {"x": Cell((Case("test_x", PASSED, 1.0),))}
+
+    monkeypatch.setattr(matrix, "_tests", run)
+    assert matrix.run(Selection(), tmp_path / "all")
+    assert ran[0] == set(kerneltable.guest_tests()) and ran[0] - ran[1] == {"harness", "model"}
+    said = "all guest tests but those that say the same on every kernel: harness, model"
+    assert (tmp_path / "all" / report.HTML).read_text().count(said) == 1
+    assert matrix.run(Selection(rows=("b",), tests=("model",)), tmp_path / "asked")
+    assert ran[2] == {"model"}
 
 
 def test_resume_repeats_only_what_was_not_good(

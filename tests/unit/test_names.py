@@ -117,6 +117,8 @@ board = 'imx8mp-evk'
         ("default = '6'\n[kernel.6]\nprovider = 'debian'", ":3: kernel '6': .* needs the key 'suite'"),
         ("default = '6'\ncolour = 1\n[kernel]", ":2: unknown key 'colour'"),
         ("default = '7'\n[kernel]", ":1: there is no kernel '7'"),
+        (f"once = 3\n{ROW}series = '6'", ":1: once is not a list"),
+        (f"once = ['modle']\n{ROW}series = '6'", ":1: there is no test 'modle'.*model"),
         (f"{ROW}series = 6", r":2: kernel '6': series: 6 is a int, expected str"),
         (f"{ROW}serie = '6'", ":7: kernel '6': unknown key 'serie'.*did you mean series"),
         (f"{ROW}series = '6'\nfragments = []", ":8: kernel '6': key 'fragments' means nothing to provider"),
