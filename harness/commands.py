@@ -80,9 +80,9 @@ def run(
     path = log_path(log)
     words = tuple(str(arg) for arg in args)
     tail: deque[str] = deque(maxlen=4000)
-    with path.open("a", encoding="utf-8", errors="replace") as stream:
+    # Each line at once: somebody may be following.
+    with path.open("a", buffering=1, encoding="utf-8", errors="replace") as stream:
         stream.write(f"$ {shlex.join(words)}\n")
-        stream.flush()
         with _process(words, cwd, env, subprocess.STDOUT) as process:
             assert process.stdout is not None
             for raw in process.stdout:

@@ -22,8 +22,8 @@ PACKAGES = (
     "bash", "coreutils", "dash", "debianutils", "diffutils", "findutils", "grep", "gzip", "hostname",
     "libc-bin", "mawk", "patch", "perl-base", "sed", "tar", "util-linux", "xz-utils",
     "dkms", "dpkg", "gcc-12", "gcc", "kmod", "libc6-dev", "make",
-    # What programs of the kernel's headers are linked with.
-    "libelf1", "libssl3",
+    # What linux-kbuild depends on.
+    "libelf1", "libssl3", "pahole", "zlib1g",
 )  # fmt: skip
 # Never used, and large.
 DROPPED = (
