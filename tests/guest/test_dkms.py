@@ -76,6 +76,8 @@ def test_package_builds_and_loads_the_module_where_it_is_installed(
         module.inspect(fetched, prepared.kernel)
     wifi = Wifi(builder)
     wifi.load()
+    wifi.wait_interface()
+    wifi.up()
     wifi.connect(scenario.SSID)
     wifi.lease()
     assert traffic.ping(builder, count=3).received == 3
