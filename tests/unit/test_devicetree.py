@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import devicetree
+from harness import boards, devicetree
 from harness.errors import HarnessError
 
 BASE = """
@@ -111,3 +111,14 @@ def test_overlays_of_this_repository_compile_without_a_warning(tmp_path: Path) -
     assert overlays
     for path in overlays:
         assert "Warning" not in devicetree.compile_overlay(path, tmp_path / "out.dtbo")
+
+
+@pytest.mark.parametrize("name", [name for name in boards.names() if boards.load(name).labels])
+def test_the_labels_that_a_board_lists_are_all_that_its_overlays_need(tmp_path: Path, name: str) -> None:
+    """Kernels whose devicetrees have no labels get these."""
+    board = boards.load(name)
+    own, others = devicetree.OVERLAYS / board.overlay, devicetree.OVERLAYS.glob(f"{name}-*.dtso")
+    for overlay in {own, *others}:
+        compiled = tmp_path / "overlay.dtbo"
+        devicetree.compile_overlay(overlay, compiled)
+        assert not set(devicetree.references(compiled)) - set(board.labels), overlay
