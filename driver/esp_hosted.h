@@ -706,6 +706,7 @@ int esp_cmd_get_mac(struct esp_hosted *esp, u8 if_type, u8 *mac);
 int esp_cmd_set_mac(struct esp_hosted *esp, u8 if_type, const u8 *mac);
 
 /* event.c */
+void esp_assoc_refused(struct esp_vif *vif);
 void esp_event_rx(struct esp_hosted *esp, const struct esp_frame *frame);
 void esp_event_work(struct wiphy *wiphy, struct wiphy_work *work);
 

@@ -301,10 +301,59 @@ static void esp_sta_connected(struct esp_vif *vif, const u8 *frame, size_t len)
 	esp_netdev_set_carrier(vif, true);
 }
 
+static void esp_assoc_result(struct esp_vif *vif, const u8 *frame, size_t len)
+{
+	struct cfg80211_rx_assoc_resp_data resp = {};
+	struct esp_sta *sta = &vif->sta;
+
+	esp_sta_wait(vif, false);
+	resp.buf = frame;
+	resp.len = len;
+	resp.uapsd_queues = -1;
+	resp.links[0].bss = sta->bss;
+	esp_resp_set_addr(&resp, vif->ndev->dev_addr);
+	if (!get_unaligned_le16(frame + 26))
+		esp_sta_connected(vif, frame, len);
+	/* Passes our reference on, success or not. */
+	sta->bss = NULL;
+	if (sta->state != ESP_STA_CONNECTED)
+		esp_sta_end(vif);
+	cfg80211_rx_assoc_resp(vif->ndev, &resp);
+}
+
+/**
+ * esp_assoc_refused - the access point did not take us
+ * @vif: the interface, wiphy mutex held, association request under way
+ *
+ * For a firmware that keeps the response to itself. That it was refused, and
+ * not lost, makes a difference to user space: it has to forget a key that the
+ * access point no longer knows, or it would offer it again for ever.
+ */
+void esp_assoc_refused(struct esp_vif *vif)
+{
+	struct net_device *ndev = vif->ndev;
+	struct {
+		struct ieee80211_hdr_3addr hdr;
+		__le16 capability;
+		__le16 status;
+		__le16 aid;
+	} __packed __aligned(2) frame = {};
+
+	BUILD_BUG_ON(sizeof(frame) != ESP_ASSOC_FIXED);
+
+	frame.hdr.frame_control = cpu_to_le16(IEEE80211_FTYPE_MGMT |
+					      IEEE80211_STYPE_ASSOC_RESP);
+	memcpy(frame.hdr.addr1, ndev->dev_addr, ETH_ALEN);
+	memcpy(frame.hdr.addr2, vif->sta.bssid, ETH_ALEN);
+	memcpy(frame.hdr.addr3, vif->sta.bssid, ETH_ALEN);
+	frame.capability = cpu_to_le16(vif->sta.bss->capability);
+	frame.status = cpu_to_le16(WLAN_STATUS_UNSPECIFIED_FAILURE);
+	esp_assoc_result(vif, (u8 *)&frame, sizeof(frame));
+}
+
 static void esp_event_assoc(struct esp_vif *vif, const struct sk_buff *skb)
 {
 	const struct esp_layout *layout = esp_layout(vif->esp);
-	struct cfg80211_rx_assoc_resp_data resp = {};
 	struct esp_hosted *esp = vif->esp;
 	struct esp_sta *sta = &vif->sta;
 	struct esp_mgmt_rx rx;
@@ -322,19 +371,7 @@ static void esp_event_assoc(struct esp_vif *vif, const struct sk_buff *skb)
 		return;
 	}
 
-	esp_sta_wait(vif, false);
-	resp.buf = rx.frame;
-	resp.len = rx.len;
-	resp.uapsd_queues = -1;
-	resp.links[0].bss = sta->bss;
-	esp_resp_set_addr(&resp, vif->ndev->dev_addr);
-	if (!get_unaligned_le16(rx.frame + 26))
-		esp_sta_connected(vif, rx.frame, rx.len);
-	/* Passes our reference on, success or not. */
-	sta->bss = NULL;
-	if (sta->state != ESP_STA_CONNECTED)
-		esp_sta_end(vif);
-	cfg80211_rx_assoc_resp(vif->ndev, &resp);
+	esp_assoc_result(vif, rx.frame, rx.len);
 }
 
 static u16 esp_reason_80211(u8 reason)
@@ -390,6 +427,19 @@ static bool esp_disconnect_expected(struct esp_vif *vif,
 	return false;
 }
 
+/* What ends an association request without an answer from the access point */
+static bool esp_reason_unanswered(u8 reason)
+{
+	switch (reason) {
+	case ESP_REASON_ASSOC_EXPIRED:
+	case ESP_REASON_BEACON_TIMEOUT:
+	case ESP_REASON_NO_AP_FOUND:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void esp_event_disconnect(struct esp_vif *vif, const struct sk_buff *skb)
 {
 	struct esp_hosted *esp = vif->esp;
@@ -412,6 +462,10 @@ static void esp_event_disconnect(struct esp_vif *vif, const struct sk_buff *skb)
 	if (sta->state == ESP_STA_CONNECTED ||
 	    (sta->state == ESP_STA_AUTH && !sta->waiting && from_ap))
 		esp_sta_report_lost(vif, esp_reason_80211(rx.reason), from_ap);
+	else if (sta->state == ESP_STA_ASSOC &&
+		 !esp_layout(esp)->assoc_refusals &&
+		 !esp_reason_unanswered(rx.reason))
+		esp_assoc_refused(vif);
 	else
 		esp_sta_fail(vif);
 }

@@ -29,6 +29,7 @@
 	.del_key = true,						\
 	.scan_bssid = true,						\
 	.mgmt_tx_events = true,						\
+	.assoc_refusals = true,						\
 	.eapol_type = ESP_PKT_EAPOL,					\
 	.disconnect_size = sizeof(struct esp_event_disconnect_g2),	\
 	.disconnect_seq = offsetof(struct esp_event_disconnect_g2, seq), \

@@ -27,6 +27,8 @@ enum esp_generation {
  * @scan_bssid: SCAN looks for one access point
  * @mgmt_tx_events: MGMT_TX is answered at once and its status is an event; else
  *	the response is the status, comes late, and also unasked
+ * @assoc_refusals: a refused association is an event as well; else it ends in a
+ *	disconnect or in nothing
  * @eapol_type: packet type of EAPOL frames to the firmware
  * @disconnect_size: bytes of a STA_DISCONNECT event
  * @disconnect_seq: offset of its sequence number, 0 if it has none
@@ -42,6 +44,7 @@ struct esp_layout {
 	bool del_key;
 	bool scan_bssid;
 	bool mgmt_tx_events;
+	bool assoc_refusals;
 	u8 eapol_type;
 	u8 disconnect_size;
 	u8 disconnect_seq;

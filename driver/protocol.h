@@ -506,9 +506,12 @@ struct esp_event_disconnect_g2 {
 } __packed;
 static_assert(sizeof(struct esp_event_disconnect_g2) == 46);
 
+/* 802.11's code 4, for which the firmware has another meaning as well */
+#define ESP_REASON_ASSOC_EXPIRED	4
 /* Reason codes from 200 on are the firmware's own, not 802.11's. */
 #define ESP_REASON_PSEUDO		200
 #define ESP_REASON_BEACON_TIMEOUT	200
+#define ESP_REASON_NO_AP_FOUND		201
 #define ESP_REASON_HANDSHAKE_TIMEOUT	204
 
 struct esp_event_ap_mgmt {

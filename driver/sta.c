@@ -174,15 +174,22 @@ static void esp_sta_timeout(struct wiphy *wiphy, struct wiphy_work *work)
 {
 	struct esp_vif *vif = container_of(work, struct esp_vif,
 					   sta.timeout.work);
+	struct esp_hosted *esp = vif->esp;
+	int err = -ENETDOWN;
 
 	if (!vif->sta.waiting)
 		return;
-	esp_count(vif->esp, ESP_STAT_MLME_TIMEOUTS);
+	esp_count(esp, ESP_STAT_MLME_TIMEOUTS);
 	/* Whatever the firmware still tries, it is over. */
-	if (esp_running(vif->esp))
-		esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
+	if (esp_running(esp))
+		err = esp_cfg80211_disconnect(vif, WLAN_REASON_DEAUTH_LEAVING);
 	esp_session_lock(&vif->wdev);
-	esp_sta_fail(vif);
+	/* Had there been no answer, the firmware would have said so by now. */
+	if (!err && vif->sta.state == ESP_STA_ASSOC &&
+	    !esp_layout(esp)->assoc_refusals)
+		esp_assoc_refused(vif);
+	else
+		esp_sta_fail(vif);
 	esp_session_unlock(&vif->wdev);
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -192,6 +192,34 @@ def test_the_access_point_sends_the_station_away(ap: Radio, sta: Radio, kind: st
         hostapd.wait("AP-STA-CONNECTED", count=2)
         assert ended(daemon) == 1 and hostapd.count("AP-STA-DISCONNECTED") == 1
         assert sta.ping(AP_ADDRESS) == 3
+
+
+# wpa_supplicant leaves a network alone for a while that it could not connect to.
+BACK_SECONDS = 90.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("goodbye", [True, False], ids=["goodbye", "silence"])
+@pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
+def test_the_access_point_is_started_again(ap: Radio, sta: Radio, kind: str, goodbye: bool) -> None:
+    """hostapd knows nothing of before: a key of then is refused, and the station agrees on a new one.
+
+    Without a goodbye it takes the station some seconds without beacons to notice.
+    """
+    security = SECURITY[kind]
+    with ExitStack() as before:
+        hostapd = before.enter_context(access_point(ap, security))
+        with station(sta, security) as daemon:
+            if not goodbye:
+                hostapd.job.signal("KILL")
+                ap.run("ip", "link", "set", "dev", ap.interface, "down")
+            before.close()
+            daemon.wait("CTRL-EVENT-DISCONNECTED")
+            assert f"reason={3 if goodbye else 4}" in daemon.job.output()
+            with access_point(ap, security) as again:
+                daemon.wait("CTRL-EVENT-CONNECTED", BACK_SECONDS, count=2)
+                assert sta.ping(AP_ADDRESS) == 3
+                assert again.count("AP-STA-CONNECTED") == 1
 
 
 @pytest.mark.slow
