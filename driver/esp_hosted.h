@@ -533,13 +533,11 @@ enum esp_priv_flag {
  * @on: test frames are expected
  * @frames: how many came
  * @bad: how many of them had wrong contents
- * @enough: completed when as many came as were wanted
  */
 struct esp_test {
 	bool on;
 	unsigned int frames;
 	unsigned int bad;
-	struct completion enough;
 };
 
 /**

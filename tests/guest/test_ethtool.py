@@ -39,7 +39,7 @@ def quick(lab: Lab, connected: Wifi) -> Iterator[Wifi]:
 
 def self_test(wlan: Wifi, mode: str) -> tuple[str, dict[str, int]]:
     """`ethtool -t`: the verdict, and each test's result by the first words of its name."""
-    text = wlan.target.run(["ethtool", "-t", wlan.interface, mode], timeout=60, check=False).stdout
+    text = wlan.target.run(["ethtool", "-t", wlan.interface, mode], timeout=120, check=False).stdout
     verdict = re.search(r"^The test result is (\w+)", text, re.MULTILINE)
     assert verdict, text
     return verdict[1], {
