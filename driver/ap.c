@@ -35,7 +35,41 @@ static int esp_ap_find(const struct esp_vif *vif, const u8 *mac)
 	return -ENOENT;
 }
 
-/* The firmware says nothing about its stations; this is what hostapd said. */
+/* Written with the wiphy mutex and the lock held, read with either. */
+static void esp_ap_set_station(struct esp_ap *ap, int index,
+			       const struct esp_ap_station *sta)
+{
+	spin_lock(&ap->lock);
+	ap->stations[index] = *sta;
+	spin_unlock(&ap->lock);
+}
+
+/**
+ * esp_ap_heard - a station of our access point is still there
+ * @vif: the interface
+ * @mac: who sent something, at any address; may be anybody
+ *
+ * Process context, any locks.
+ */
+void esp_ap_heard(struct esp_vif *vif, const u8 *mac)
+{
+	struct esp_ap *ap = &vif->ap;
+	u8 addr[ETH_ALEN] __aligned(2);
+	int index;
+
+	memcpy(addr, mac, ETH_ALEN);
+	spin_lock(&ap->lock);
+	index = esp_ap_find(vif, addr);
+	if (index >= 0)
+		WRITE_ONCE(ap->stations[index].heard, jiffies);
+	spin_unlock(&ap->lock);
+}
+
+/*
+ * The firmware says nothing about its stations; this is what hostapd said, and
+ * what was heard of them here. What keeps a station alive may stay inside the
+ * firmware: hostapd asks one that is silent, see esp_probe_station().
+ */
 static void esp_ap_fill_station(const struct esp_vif *vif, int index,
 				struct station_info *sinfo)
 {
@@ -48,8 +82,11 @@ static void esp_ap_fill_station(const struct esp_vif *vif, int index,
 				BIT(NL80211_STA_FLAG_MFP);
 	sinfo->sta_flags.set = sta->flags & sinfo->sta_flags.mask;
 	sinfo->connected_time = ktime_get_boottime_seconds() - sta->since;
+	sinfo->inactive_time = jiffies_to_msecs(jiffies -
+						READ_ONCE(sta->heard));
 	sinfo->filled |= BIT_ULL(NL80211_STA_INFO_STA_FLAGS) |
-			 BIT_ULL(NL80211_STA_INFO_CONNECTED_TIME);
+			 BIT_ULL(NL80211_STA_INFO_CONNECTED_TIME) |
+			 BIT_ULL(NL80211_STA_INFO_INACTIVE_TIME);
 }
 
 /**
@@ -161,6 +198,11 @@ int esp_add_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 		    const u8 *mac, struct station_parameters *params)
 {
 	struct esp_vif *vif = container_of(wdev, struct esp_vif, wdev);
+	struct esp_ap_station sta = {
+		.flags = params->sta_flags_set,
+		.since = ktime_get_boottime_seconds(),
+		.heard = jiffies,
+	};
 	int index, err;
 
 	if (wdev->iftype != NL80211_IFTYPE_AP)
@@ -181,11 +223,8 @@ int esp_add_station(struct wiphy *wiphy, struct wireless_dev *wdev,
 	err = esp_send_station(vif, ESP_STATION_ADD, mac, params);
 	if (err)
 		return err;
-	vif->ap.stations[index] = (struct esp_ap_station) {
-		.flags = params->sta_flags_set,
-		.since = ktime_get_boottime_seconds(),
-	};
-	ether_addr_copy(vif->ap.stations[index].mac, mac);
+	ether_addr_copy(sta.mac, mac);
+	esp_ap_set_station(&vif->ap, index, &sta);
 
 	return 0;
 }
@@ -200,10 +239,11 @@ static int esp_ap_remove(struct esp_vif *vif, int index, u16 reason)
 	struct esp_req_disconnect req = {
 		.reason = cpu_to_le16(reason ?: WLAN_REASON_UNSPECIFIED),
 	};
+	const struct esp_ap_station none = {};
 	int err;
 
 	memcpy(req.mac, vif->ap.stations[index].mac, ETH_ALEN);
-	vif->ap.stations[index] = (struct esp_ap_station) {};
+	esp_ap_set_station(&vif->ap, index, &none);
 	err = esp_cmd_exec(vif->esp, &cmd, &req, sizeof(req), NULL, 0);
 
 	/* It may have left by itself. */
@@ -388,7 +428,8 @@ int esp_start_ap(struct wiphy *wiphy, struct net_device *ndev,
 	req.max_connections = ESP_AP_STATIONS;
 	/* The DTIM period is the firmware's; there is no field for it. */
 	req.beacon_interval = cpu_to_le16(settings->beacon_interval);
-	req.inactivity_timeout = cpu_to_le16(settings->inactivity_timeout);
+	/* Left to user space: the firmware would not say whom it sent away. */
+	req.inactivity_timeout = cpu_to_le16(U16_MAX);
 	req.privacy = settings->privacy;
 
 	err = esp_ap_mode(esp);
@@ -424,7 +465,9 @@ static void esp_ap_end(struct esp_vif *vif)
 
 	esp_netdev_set_carrier(vif, false);
 	ap->started = false;
+	spin_lock(&ap->lock);
 	memset(ap->stations, 0, sizeof(ap->stations));
+	spin_unlock(&ap->lock);
 	while (!skb_queue_empty(&ap->tx))
 		esp_ap_tx_status(vif, esp_skb_cb(skb_peek(&ap->tx))->cookie,
 				 false);
@@ -577,6 +620,8 @@ void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack)
 	ap->sent = false;
 	esp_link_expect(&vif->esp->link, ESP_EXPECT_TX_STATUS, false);
 	wiphy_delayed_work_cancel(vif->esp->wiphy, &ap->timeout);
+	if (ack)
+		esp_ap_heard(vif, skb->data + 4);
 	/* Our own copy: what the firmware returns need not be the same. */
 	if (esp_skb_cb(skb)->probe)
 		esp_probe_status(vif->ndev, skb->data + 4, cookie, ack);
@@ -788,6 +833,7 @@ esp_ap_mgmt_stypes[NUM_NL80211_IFTYPES] = {
  */
 void esp_ap_init(struct esp_vif *vif)
 {
+	spin_lock_init(&vif->ap.lock);
 	wiphy_delayed_work_init(&vif->ap.timeout, esp_ap_tx_timeout);
 	skb_queue_head_init(&vif->ap.tx);
 }

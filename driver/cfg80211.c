@@ -460,7 +460,6 @@ static struct wiphy *esp_alloc_wiphy(struct esp_hosted *esp, const u8 *mac)
 	wiphy->cipher_suites = esp_ciphers;
 	wiphy->n_cipher_suites = ARRAY_SIZE(esp_ciphers);
 	wiphy->features = NL80211_FEATURE_SAE |
-			  NL80211_FEATURE_INACTIVITY_TIMER |
 			  NL80211_FEATURE_SK_TX_STATUS;
 	wiphy->reg_notifier = esp_reg_notifier;
 

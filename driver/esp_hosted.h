@@ -456,11 +456,13 @@ struct esp_scan {
  * @mac: its address, zero if the entry is free
  * @flags: nl80211's flags
  * @since: when it associated, seconds since boot
+ * @heard: when a frame of its, or its acknowledgment, last got here, jiffies
  */
 struct esp_ap_station {
 	u8 mac[ETH_ALEN];
 	u32 flags;
 	time64_t since;
+	unsigned long heard;
 };
 
 /**
@@ -468,6 +470,8 @@ struct esp_ap_station {
  * @started: beacons are sent
  * @chandef: on this channel
  * @stations: the stations the firmware knows
+ * @lock: protects their addresses and when they were heard, for the link
+ *	thread, which has no wiphy mutex
  * @tx: management frames to send, the first one is with the firmware
  * @sent: the first frame of @tx is with the firmware
  * @timeout: time limit for its status
@@ -476,6 +480,7 @@ struct esp_ap {
 	bool started;
 	struct cfg80211_chan_def chandef;
 	struct esp_ap_station stations[ESP_AP_STATIONS];
+	spinlock_t lock; /* protects addresses and times of stations */
 	struct sk_buff_head tx;
 	bool sent;
 	struct wiphy_delayed_work timeout;
@@ -734,6 +739,7 @@ int esp_cfg80211_up(struct esp_vif *vif);
 void esp_cfg80211_down(struct esp_vif *vif);
 void esp_ap_tx_status(struct esp_vif *vif, u64 cookie, bool ack);
 void esp_ap_tx_response(struct esp_vif *vif, const struct sk_buff *skb);
+void esp_ap_heard(struct esp_vif *vif, const u8 *mac);
 void esp_ap_eapol(struct esp_vif *vif, const struct sk_buff *skb);
 int esp_cfg80211_disconnect(struct esp_vif *vif, u16 reason);
 void esp_scan_finish(struct esp_vif *vif, bool aborted);

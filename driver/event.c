@@ -489,6 +489,7 @@ static void esp_event_ap_mgmt(struct esp_vif *vif, const struct sk_buff *skb)
 		esp_count(esp, ESP_STAT_EVENT_UNEXPECTED);
 		return;
 	}
+	esp_ap_heard(vif, rx.bssid);
 	cfg80211_rx_mgmt(&vif->wdev, chan->center_freq,
 			 clamp_t(s32, rx.rssi, S8_MIN, 0), rx.frame, rx.len, 0);
 }

@@ -332,6 +332,8 @@ void esp_netdev_rx(struct esp_hosted *esp, const struct esp_frame *frame)
 		goto error;
 	}
 
+	if (frame->if_type == ESP_IF_AP)
+		esp_ap_heard(vif, frame->payload + ETH_ALEN);
 	queued = skb_queue_len_lockless(&vif->rx);
 	esp_high_water(esp, ESP_STAT_RX_HIGH_WATER, queued);
 	if (queued >= READ_ONCE(vif->rx_limit)) {

@@ -38,6 +38,10 @@ from tests.guest.radios import (
 )
 
 RECONNECTS = 100
+# Seconds until hostapd asks a station that is silent
+INACTIVE_SECONDS = 2
+# It adds up to 20 seconds by chance whenever it heard something.
+PROBE_SECONDS = 90.0
 
 
 @pytest.fixture(scope="module", params=GENERATIONS)
@@ -220,6 +224,35 @@ def test_the_access_point_is_started_again(ap: Radio, sta: Radio, kind: str, goo
                 daemon.wait("CTRL-EVENT-CONNECTED", BACK_SECONDS, count=2)
                 assert sta.ping(AP_ADDRESS) == 3
                 assert again.count("AP-STA-CONNECTED") == 1
+
+
+PROBE = r"probe client [0-9a-f:]+ \(cookie [0-9a-f]+\): "
+
+
+@pytest.mark.slow
+def test_a_silent_station_is_asked_and_a_vanished_one_removed(ap: Radio, sta: Radio) -> None:
+    """hostapd's inactivity timer: each question gets one answer, and it is what the station did."""
+    events = ap.spawn("iw", "event")
+    more = f"ap_max_inactivity={INACTIVE_SECONDS}\n"
+    with access_point(ap, SECURITY["open"], more=more) as hostapd:
+        hostapd.cli("log_level", "DEBUG")
+        # Not wpa_supplicant, which sends something before the access point has to ask.
+        sta.run("ip", "link", "set", "dev", sta.interface, "up")
+        sta.iw("connect", "-w", SSID)
+        events.wait_output(PROBE, PROBE_SECONDS, count=2)
+        (known,) = ap.stations().values()
+        silent = re.search(r"inactive time:\t(\d+) ms", known)
+        assert silent and int(silent[1]) < 1000 * PROBE_SECONDS
+        assert not hostapd.count("AP-STA-DISCONNECTED")
+        assert sta.iw("link").startswith("Connected to")
+        with sta.esp.fault("radio-gone"):
+            hostapd.wait("AP-STA-DISCONNECTED", PROBE_SECONDS)
+            ap.wait_stations(0)
+        asked = hostapd.count("Polling STA")
+    sta.run("ip", "link", "set", "dev", sta.interface, "down")
+    answers = re.findall(PROBE + r"(.*)", events.stop().stdout)
+    assert len(answers) == asked
+    assert set(answers[:-1]) == {"acked"} and answers[-1] == "no ack"
 
 
 @pytest.mark.slow

@@ -120,7 +120,6 @@ def test_wiphy_shows_what_works_and_nothing_else(wlan: Wifi) -> None:
     }  # fmt: skip
     assert {line.strip() for line in text.splitlines() if "Device " in line} == {
         "Device supports TX status socket option.",
-        "Device has client inactivity timer.",
         "Device supports SAE with AUTHENTICATE command",
         # cfg80211's own
         "Device supports scan flush.",
