@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A difficult host: lines that sleep, no reset line, an SPI controller that fails, one that is too small."""
+"""A difficult host: lines that sleep, no reset line, an SPI controller that fails, one that is too small, and
+a system that goes down without resetting the co-processor.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ from harness.cache import Cache, digest
 from harness.coprocessor import difference
 from harness.prepare import Prepared
 from harness.target import TEST_KERNEL_WORDS, Target
+from harness.traffic import IperfServer
 from harness.wifi import DRIVER, Wifi
 from tests.guest.lab import Lab
+from tests.guest.shutdown import halt_in_traffic
 from tests.guest.waits import LogMark, wait_counter
 
 BENCH = Path(__file__).resolve().parent / "bench"
+OVERLAY = "slow-lines.dtso"
 RSSI = 27
 ERRORS = "/sys/module/esp_bench/parameters/spi_errors"
 INFO = "/sys/kernel/debug/esp_hosted/spi*/info"
@@ -36,20 +41,25 @@ def _build(prepared: Prepared) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def bench_lab(prepared: Prepared) -> Iterator[Lab]:
+def _lab(prepared: Prepared, name: str, overlays: Path = BENCH) -> Lab:
     """A guest with the bench; the driver and the bench are not loaded yet."""
     config = kernels.config(prepared.kernel.config)
     if config.get("KPROBES") != "y":
         pytest.skip(f"kernel {prepared.kernel.name} is built without KPROBES")
-    board = dataclasses.replace(prepared.board, overlay="slow-lines.dtso")
+    board = dataclasses.replace(prepared.board, overlay=OVERLAY)
     difficult = dataclasses.replace(
         prepared,
-        dtb=devicetree.merge(prepared.kernel, board, BENCH),
+        dtb=devicetree.merge(prepared.kernel, board, overlays),
         rootfs=rootfs.build(prepared.kernel, prepared.board, [prepared.module, _build(prepared)]),
     )
     machine = scenario.machine(difficult, append=TEST_KERNEL_WORDS)
-    lab = Lab("bench", machine, qemu.emulator(prepared.qemu), paths.run_dir())
+    return Lab(name, machine, qemu.emulator(prepared.qemu), paths.run_dir())
+
+
+@pytest.fixture(scope="module")
+def bench_lab(prepared: Prepared) -> Iterator[Lab]:
+    """The guest with the bench."""
+    lab = _lab(prepared, "bench")
     yield lab
     lab.discard()
 
@@ -177,3 +187,50 @@ def test_a_controller_with_short_transfers_is_refused(working: Wifi) -> None:
     assert "use another controller" in line
     target.run(["rmmod", "esp_hosted"])
     target.run(["rmmod", "esp_bench"])
+
+
+# The pins of both lines, and their places among the slow ones
+PINS = {
+    "handshake": ("<&gpio3 20 0>", "<&slow_lines 0 0>"),
+    "data-ready": ("<&gpio3 21 0>", "<&slow_lines 1 0>"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slow", PINS)
+def test_only_one_line_sleeps(prepared: Prepared, tmp_path: Path, slow: str) -> None:
+    """With a line that an interrupt may read and one that it may not, the bus has one owner all the same."""
+    text = (BENCH / OVERLAY).read_text(encoding="utf-8")
+    for line, (pin, place) in PINS.items():
+        assert place in text
+        text = text.replace(place, "<&slow_lines 0 0>" if line == slow else pin)
+    lines = ", ".join(pin for pin, _ in PINS.values())
+    assert lines in text
+    (tmp_path / OVERLAY).write_text(text.replace(lines, PINS[slow][0]), encoding="utf-8")
+    lab = _lab(prepared, f"slow-{slow}", tmp_path)
+    try:
+        lab.guest.run(["modprobe", "esp_bench"])
+        wlan = answered(lab)
+        assert "bus owner: worker\n" in wlan.target.run(f"cat {INFO}").stdout
+        with IperfServer() as server:
+            for direction in ("up", "down"):
+                assert traffic.iperf(lab.guest, server, direction=direction, seconds=2).received_bps > 50_000
+        counted = wlan.statistics()
+        assert not counted["command_timeouts"] and not counted["resets"]
+        assert not lab.esp.counters["unarmed-transactions"]
+        wlan.unload()
+        assert not lab.findings(())
+    finally:
+        lab.discard()
+
+
+@pytest.mark.slow
+def test_shutdown_in_traffic_without_a_reset_line(bench_lab: Lab, working: Wifi) -> None:
+    """Nobody silences the chip: it has frames for the host, but the driver does not fetch them any more."""
+    try:
+        said = halt_in_traffic(bench_lab)
+        assert ": 0 SPI transfers after the driver's shutdown" in said, said
+        lines = bench_lab.esp.lines
+        assert lines.handshake and lines.data_ready
+    finally:
+        bench_lab.discard()

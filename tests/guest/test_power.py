@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Suspend and resume, the bus's clock, and what unloading leaves behind."""
+"""Suspend and resume, shutdown, the bus's clock, and what unloading leaves behind."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from harness.coprocessor import Coprocessor
 from harness.target import Job, Target
 from harness.wifi import Wifi
 from tests.guest.lab import Lab
+from tests.guest.shutdown import halt_in_traffic
 from tests.guest.waits import LogMark, wait_counter, wait_running
 
 # Sleeps and time-outs: minutes in all.
@@ -151,3 +152,13 @@ def test_reset_is_held_after_unload(wlan: Wifi, esp: Coprocessor) -> None:
     wlan.unload()
     assert esp.state == "reset" and not esp.lines.reset
     assert "error" not in mark.text().lower()
+
+
+def test_shutdown_in_traffic(lab: Lab, wlan: Wifi) -> None:
+    """The chip is left in reset: silent for whatever is booted next."""
+    esp = lab.esp
+    try:
+        halt_in_traffic(lab)
+        assert esp.state == "reset" and not esp.lines.reset
+    finally:
+        lab.discard()

@@ -2,7 +2,8 @@
 /*
  * What a host can do to the driver that the virtual board does not do: an SPI
  * controller that fails, one that cannot transfer enough, GPIO lines that can
- * only be read in a context that may sleep. For tests.
+ * only be read in a context that may sleep, and a shutdown that takes its time
+ * after the driver's own. For tests.
  */
 
 #include <linux/delay.h>
@@ -14,6 +15,7 @@
 #include <linux/spi/spi.h>
 
 #define BENCH_MAX_TRANSFER	1024
+#define BENCH_SHUTDOWN_MS	1000
 
 /* SPI transfers of the driver that fail instead of taking place */
 static atomic_t bench_spi_errors = ATOMIC_INIT(0);
@@ -46,13 +48,18 @@ static bool limited;
 module_param(limited, bool, 0400);
 MODULE_PARM_DESC(limited, "add a controller with short transfers, and a device");
 
+/* SPI transfers that the driver asked for */
+static atomic_t bench_spi_transfers = ATOMIC_INIT(0);
+
 /* Return to the caller with an error, without having run the function. */
 static int bench_spi_sync(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct spi_device *spi = (void *)regs_get_kernel_argument(regs, 0);
 
-	if (!spi->dev.driver || strcmp(spi->dev.driver->name, "esp_hosted") ||
-	    atomic_dec_if_positive(&bench_spi_errors) < 0)
+	if (!spi->dev.driver || strcmp(spi->dev.driver->name, "esp_hosted"))
+		return 0;
+	atomic_inc(&bench_spi_transfers);
+	if (atomic_dec_if_positive(&bench_spi_errors) < 0)
 		return 0;
 	regs_set_return_value(regs, -EIO);
 	instruction_pointer_set(regs, procedure_link_pointer(regs));
@@ -173,6 +180,16 @@ static int bench_gpio_probe(struct platform_device *pdev)
 	return devm_gpiochip_add_data(dev, chip, lines);
 }
 
+/* The lines go after the device that uses them; it must be quiet by now. */
+static void bench_gpio_shutdown(struct platform_device *pdev)
+{
+	int before = atomic_read(&bench_spi_transfers);
+
+	msleep(BENCH_SHUTDOWN_MS);
+	dev_emerg(&pdev->dev, "%d SPI transfers after the driver's shutdown\n",
+		  atomic_read(&bench_spi_transfers) - before);
+}
+
 static const struct of_device_id bench_gpio_match[] = {
 	{ .compatible = "esp-hosted-bench,slow-lines" },
 	{ }
@@ -184,6 +201,7 @@ static struct platform_driver bench_gpio_driver = {
 		.of_match_table = bench_gpio_match,
 	},
 	.probe = bench_gpio_probe,
+	.shutdown = bench_gpio_shutdown,
 };
 
 static int __init bench_init(void)
