@@ -176,15 +176,28 @@ def test_an_spi_controller_that_keeps_failing(bench_lab: Lab, working: Wifi) -> 
     assert answered(bench_lab).ip_link()["ifindex"] == index
 
 
-def test_a_controller_with_short_transfers_is_refused(working: Wifi) -> None:
+SHORT = "SPI controller transfers at most 1024 bytes, 1600 are needed in one go: use another controller"
+UNFIT = {
+    "transfers": (1, SHORT),
+    "messages": (2, SHORT),
+    "half duplex": (3, "SPI controller cannot send and receive at the same time: use another controller"),
+    "mode": (4, "the protocol needs SPI mode 2, .*: remove the properties that say otherwise"),
+}
+
+
+@pytest.mark.parametrize(
+    "what",
+    [pytest.param(what, marks=pytest.mark.slow if number > 1 else ()) for what, (number, _) in UNFIT.items()],
+)
+def test_a_controller_that_cannot_do_it_is_refused(working: Wifi, what: str) -> None:
+    number, said = UNFIT[what]
     target = working.target
     working.unload()
     target.run(["rmmod", "esp_bench"])
     mark = LogMark(target)
-    target.run(["modprobe", "esp_bench", "limited=1"])
+    target.run(["modprobe", "esp_bench", f"unfit={number}"])
     target.run(["modprobe", "esp_hosted"])
-    line = mark.wait("SPI controller transfers at most 1024 bytes, 1600 are needed in one go", 10)
-    assert "use another controller" in line
+    mark.wait(said, 10)
     target.run(["rmmod", "esp_hosted"])
     target.run(["rmmod", "esp_bench"])
 

@@ -20,6 +20,8 @@ from tests.recordings import pcapng
 DATA, RESPONSE = 0, 2
 GET_MAC, RSSI, RAW_TP_TO_HOST = 3, 27, 19
 BOOT_NS = 100_000_000
+# As slow as an emulated host full of checks: the test frames of one direction take eight seconds.
+SLOW_NS = 40_000_000
 ONLINE = ("in service", "command answer", "handshake pulse", "data-ready pulse")
 OFFLINE = ("test frames in", "test frames out", "reset and boot")
 
@@ -66,6 +68,18 @@ def test_self_test_passes(lab: Lab, quick: Wifi, esp: Coprocessor, mode: str) ->
         assert "resets" not in counted and "rx-test" not in theirs
         assert quick.link() is not None
     assert traffic.ping(lab.connected().target, count=3, interval=0.05, wait=2).received == 3
+
+
+@pytest.mark.slow
+def test_self_test_passes_however_slow_the_link_is(lab: Lab, quick: Wifi, esp: Coprocessor) -> None:
+    usual = esp.get("turnaround-ns")
+    esp.set("turnaround-ns", SLOW_NS)
+    try:
+        verdict, results = self_test(quick, "offline")
+    finally:
+        esp.set("turnaround-ns", usual)
+    assert verdict == "PASS" and not any(results.values())
+    lab.connected()
 
 
 def test_self_test_fails_when_frames_are_damaged(lab: Lab, quick: Wifi, esp: Coprocessor) -> None:

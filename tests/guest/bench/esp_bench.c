@@ -44,9 +44,17 @@ static const struct kernel_param_ops bench_errors_ops = {
 module_param_cb(spi_errors, &bench_errors_ops, NULL, 0600);
 MODULE_PARM_DESC(spi_errors, "so many of the next SPI transfers fail");
 
-static bool limited;
-module_param(limited, bool, 0400);
-MODULE_PARM_DESC(limited, "add a controller with short transfers, and a device");
+enum {
+	BENCH_TRANSFER = 1,
+	BENCH_MESSAGE,
+	BENCH_HALF_DUPLEX,
+	BENCH_MODE,
+};
+
+static unsigned int unfit;
+module_param(unfit, uint, 0400);
+MODULE_PARM_DESC(unfit,
+		 "add a device where it cannot work: 1 short transfers, 2 short messages, 3 half duplex, 4 wrong mode");
 
 /* SPI transfers that the driver asked for */
 static atomic_t bench_spi_transfers = ATOMIC_INIT(0);
@@ -72,8 +80,8 @@ static struct kprobe bench_probe = {
 	.pre_handler = bench_spi_sync,
 };
 
-/* A controller as some USB bridges are */
-static size_t bench_max_transfer(struct spi_device *spi)
+/* As of some USB bridges */
+static size_t bench_max_size(struct spi_device *spi)
 {
 	return BENCH_MAX_TRANSFER;
 }
@@ -89,12 +97,12 @@ static int bench_transfer(struct spi_controller *host, struct spi_message *msg)
 static struct platform_device *bench_parent;
 static struct spi_controller *bench_host;
 
-static int bench_add_limited(void)
+static int bench_add_unfit(void)
 {
 	struct spi_board_info info = {
 		.modalias = "esp-hosted",
 		.max_speed_hz = 10000000,
-		.mode = SPI_MODE_2,
+		.mode = unfit == BENCH_MODE ? SPI_MODE_3 : SPI_MODE_2,
 	};
 	int err;
 
@@ -109,7 +117,12 @@ static int bench_add_limited(void)
 	bench_host->bus_num = -1;
 	bench_host->num_chipselect = 1;
 	bench_host->mode_bits = SPI_CPOL | SPI_CPHA;
-	bench_host->max_transfer_size = bench_max_transfer;
+	if (unfit == BENCH_TRANSFER)
+		bench_host->max_transfer_size = bench_max_size;
+	else if (unfit == BENCH_MESSAGE)
+		bench_host->max_message_size = bench_max_size;
+	else if (unfit == BENCH_HALF_DUPLEX)
+		bench_host->flags = SPI_CONTROLLER_HALF_DUPLEX;
 	bench_host->transfer_one_message = bench_transfer;
 	err = spi_register_controller(bench_host);
 	if (err) {
@@ -214,8 +227,8 @@ static int __init bench_init(void)
 	err = platform_driver_register(&bench_gpio_driver);
 	if (err)
 		goto remove_probe;
-	if (limited) {
-		err = bench_add_limited();
+	if (unfit) {
+		err = bench_add_unfit();
 		if (err)
 			goto remove_driver;
 	}
@@ -233,7 +246,7 @@ module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
-	if (limited) {
+	if (unfit) {
 		spi_unregister_controller(bench_host);
 		platform_device_unregister(bench_parent);
 	}
