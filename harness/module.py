@@ -23,11 +23,11 @@ NAME = "esp_hosted"
 RECIPE = 1
 IGNORED = ("*.o", "*.ko", "*.mod", "*.mod.c", "*.cmd", ".*", "*.order", "Module.symvers", "*.symvers", "*~")
 
-# What a module may be loaded with besides the sections that the kernel's own modules have.
+# What a module may be loaded with besides the sections that the kernel's own modules have (arrays: gcov).
 SECTIONS = re.compile(
     r"\.(text|init|exit|data|rodata|bss|note|altinstructions|plt|static_call|modinfo|codetag|return_sites|"
-    r"gnu\.linkonce\.this_module|smp_locks|printk_index|kunit_test_suites|ARM\.ex(idx|tab)|altinstr_replacement)"
-    r"([._].*)?|__[a-zA-Z_.]+|_ftrace_.*|\.module_(alternatives|ftrace)"
+    r"gnu\.linkonce\.this_module|smp_locks|printk_index|kunit_test_suites|ARM\.ex(idx|tab)|altinstr_replacement|"
+    r"(init|fini)_array)([._].*)?|__[a-zA-Z_.]+|_ftrace_.*|\.module_(alternatives|ftrace)"
 )
 GPL = ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL")
 

@@ -142,6 +142,15 @@ def test_section_that_does_not_belong(tmp_path: Path, kernel: Kernel, extra: str
         module.inspect(path, kernel)
 
 
+def test_what_gcov_adds_is_no_mistake(tmp_path: Path, kernel: Kernel) -> None:
+    path = compile_module(tmp_path / "esp_hosted.ko")
+    source = path.with_suffix(".s")
+    arrays = [f'.section .{name}_array.00100,"aw"\n.quad 0\n' for name in ("init", "fini")]
+    source.write_text("\n".join([source.read_text(), *arrays]))
+    subprocess.run(["gcc", "-c", "-x", "assembler", "-o", path, source], check=True)
+    module.inspect(path, kernel)
+
+
 def test_license_and_name(tmp_path: Path, kernel: Kernel) -> None:
     path = compile_module(tmp_path / "esp_hosted.ko", name="other", license="Proprietary")
     with pytest.raises(HarnessError) as caught:
