@@ -12,7 +12,7 @@ from harness.console import GuestCrashError, GuestHangError
 from harness.klog import KernelLog
 from harness.prepare import Prepared
 from harness.target import TEST_KERNEL_WORDS, CommandTimeoutError, QemuTarget
-from tests.unit.processes import ended
+from tests.unit.processes import ends
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_hang_shows_where_and_leaves_nothing_running(
     assert "sysrq" in str(caught.value)
     pid = victim.machine.pid
     victim.close()
-    assert ended(pid)
+    assert ends(pid)
 
 
 def test_noise_on_the_console_harms_no_command(victim: QemuTarget) -> None:

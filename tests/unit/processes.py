@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import contextlib
+import os
+import select
 
 
-def ended(pid: int) -> bool:
-    """True if a process is gone or only waits for somebody to notice."""
+def ends(pid: int, seconds: float = 10) -> bool:
+    """True once a process has ended, if only its parent has yet to notice; False after `seconds`.
+
+    A signal that was sent is not an end yet: on a busy machine the process has to be scheduled first.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
         return True
+    with contextlib.closing(os.fdopen(descriptor, "rb", buffering=0)) as handle:
+        poll = select.poll()
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))

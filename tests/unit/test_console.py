@@ -19,7 +19,7 @@ import pytest
 
 from harness import console
 from harness.console import Console, Frame, GuestCrashError, GuestHangError, parse_frame, strip_noise
-from tests.unit.processes import ended
+from tests.unit.processes import ends
 
 pytestmark = pytest.mark.skipif(
     shutil.which("stty") is None or not sys.platform.startswith("linux"), reason="needs a Linux terminal"
@@ -160,7 +160,7 @@ def test_guest_ends_what_takes_too_long_and_stays_usable(shell: Shell) -> None:
 def test_what_a_late_command_started_is_ended_too(shell: Shell, tmp_path: Path) -> None:
     assert shell.console.execute(f"sleep 77 & echo $! >{tmp_path}/pid; wait", 0.3).late
     pid = int((tmp_path / "pid").read_text())
-    assert ended(pid)
+    assert ends(pid)
 
 
 def test_command_that_resists_is_killed(shell: Shell) -> None:

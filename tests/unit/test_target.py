@@ -14,7 +14,7 @@ import pytest
 from harness import target as target_module
 from harness.errors import HarnessError
 from harness.target import CommandError, CommandTimeoutError, Result, Target, render
-from tests.unit.processes import ended
+from tests.unit.processes import ends
 
 
 class LocalTarget(Target):
@@ -106,7 +106,7 @@ def test_job_is_stopped_with_all_it_started(target: LocalTarget, tmp_path: Path)
     begin = time.monotonic()
     job.stop()
     assert time.monotonic() - begin < 3 and not job.running()
-    assert ended(int(pid.read_text()))
+    assert ends(int(pid.read_text()))
 
 
 def test_job_that_ignores_the_signal_is_killed(target: LocalTarget) -> None:

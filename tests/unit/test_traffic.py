@@ -26,7 +26,7 @@ from harness.traffic import (
     parse_tcpdump,
     read_echoes,
 )
-from tests.unit.processes import ended
+from tests.unit.processes import ends
 
 PING = """\
 PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.
@@ -234,6 +234,6 @@ def test_real_iperf_over_loopback() -> None:
     assert 4e6 < up.received_bps < 16e6 and up.retransmits is not None
     assert (down.protocol, down.direction, down.lost) == ("udp", "down", 0)
     assert 1e6 < down.received_bps < 3e6 and down.packets
-    assert ended(pid)
+    assert ends(pid)
     with pytest.raises(TrafficError, match="iperf3: "):
         iperf(Here(), server, seconds=1, host="127.0.0.1")
