@@ -158,7 +158,8 @@ def test_scan_during_an_association_does_not_end_it(wlan: Wifi) -> None:
     if wlan.link() is not None:
         wlan.disconnect()
     for _ in range(3):
-        scan = wlan.target.spawn(["iw", "dev", wlan.interface, "scan"])
+        # Only the start: iw listens for a scan's end after it, and in a slow guest it is past by then.
+        scan = wlan.target.spawn(["iw", "dev", wlan.interface, "scan", "trigger"])
         wlan.connect(scenario.SSID)
         scan.wait(timeout=30, check=False)
         wlan.disconnect()
