@@ -61,12 +61,23 @@ def _tree(kernel: Kernel, source: Path) -> Path:
     sources = hash_tree(source, ignore=IGNORED)
     symbols = kernels.config(kernel.config)
     # A kernel that can count lines is told to count ours; one with KUnit gets the driver's suites.
+    counts = symbols.get("GCOV_KERNEL") == "y"
     options = [
-        *(["GCOV_PROFILE=y"] if symbols.get("GCOV_KERNEL") == "y" else []),
+        *(["GCOV_PROFILE=y"] if counts else []),
         *(["CONFIG_ESP_HOSTED_KUNIT_TEST=m"] if symbols.get("KUNIT") in ("y", "m") else []),
     ]
+    # gcov's notes name the directory that was compiled in, and each checkout has its own.
+    where = [_work_key(kernel, source)] if counts else []
     key = digest(
-        "module", RECIPE, sources, kernel.release, kernel.version, str(kernel.build), compiler, *options
+        "module",
+        RECIPE,
+        sources,
+        kernel.release,
+        kernel.version,
+        str(kernel.build),
+        compiler,
+        *options,
+        *where,
     )
     cache = Cache()
 
