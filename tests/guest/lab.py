@@ -122,10 +122,15 @@ class Lab:
         if self._guest is not None:
             if self.running:
                 with suppress(HarnessError):
-                    coverage.fetch(self._guest, self._directory / coverage.DATA / f"{self.name}-{self.boots}")
+                    self.keep_coverage()
             self._guest.close()
         self._guest = None
         self._klog = None
+
+    def keep_coverage(self) -> None:
+        """Fetch what the guest has counted so far: before it is ended, or ends itself."""
+        if self._guest is not None:
+            coverage.fetch(self._guest, self._directory / coverage.DATA / f"{self.name}-{self.boots}")
 
     # States tests start from
 

@@ -20,6 +20,7 @@ def halt_in_traffic(lab: Lab) -> str:
     """
     wlan, guest = lab.connected(), lab.guest
     unarmed = lab.esp.counters["unarmed-transactions"]
+    lab.keep_coverage()
     # Everything on the console: there is nobody to ask afterwards.
     guest.run(["dmesg", "-n", "8"])
     begin = guest.console.mark()
