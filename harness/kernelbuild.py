@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import commands, debian, hostdeps, kconfig, paths, progress
-from harness.cache import Cache, digest, hash_file
+from harness.cache import Cache, digest
 from harness.errors import HarnessError
 from harness.paths import REPO
 
@@ -152,8 +152,9 @@ class Recipe:
     def key(self) -> str:
         """Changes when configuration or compiler change."""
         compiler = commands.output([f"{self.toolchain.cross_compile}gcc", "-dumpfullversion"]).strip()
-        hashes = [hash_file(path) for path in self.paths()]
-        return digest(RECIPE, self.base, hashes, self.toolchain.arch, compiler, self.dtb)
+        # Not the files: another comment makes no other kernel.
+        settings = [sorted(kconfig.read_fragment(path).items()) for path in self.paths()]
+        return digest(RECIPE, self.base, settings, self.toolchain.arch, compiler, self.dtb)
 
 
 def key(source: Source, recipe: Recipe) -> str:

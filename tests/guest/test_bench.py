@@ -45,7 +45,7 @@ def _lab(prepared: Prepared, name: str, overlays: Path = BENCH) -> Lab:
     """A guest with the bench; the driver and the bench are not loaded yet."""
     config = kernels.config(prepared.kernel.config)
     if config.get("KPROBES") != "y":
-        pytest.skip(f"kernel {prepared.kernel.name} is built without KPROBES")
+        pytest.skip(f"kernel {prepared.kernel.name} is built without KPROBES, which 6.12 has")
     board = dataclasses.replace(prepared.board, overlay=OVERLAY)
     difficult = dataclasses.replace(
         prepared,
