@@ -151,7 +151,8 @@ void esp_coredump(struct esp_hosted *esp, const char *reason)
 
 	if (!IS_ENABLED(CONFIG_DEV_COREDUMP))
 		return;
-	buf = vmalloc(ESP_REPORT_SIZE);
+	/* Memory may be what is wrong: do without, and without a long report. */
+	buf = __vmalloc(ESP_REPORT_SIZE, GFP_KERNEL | __GFP_NOWARN);
 	if (!buf)
 		return;
 	len = esp_report(esp, reason, buf, ESP_REPORT_SIZE);
