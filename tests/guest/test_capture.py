@@ -22,7 +22,7 @@ def behind_the_access_point(machine: Machine) -> list[traffic.Echo]:
 
 
 def exchange(echoes: Iterable[traffic.Echo]) -> list[traffic.Echo]:
-    """The requests that count with their replies: an answer that is late crosses the next request on its way."""
+    """The requests that count, with their replies: a late one crosses the next request on its way."""
     return sorted(
         (echo for echo in echoes if echo.sequence <= COUNT), key=lambda echo: (echo.sequence, echo.kind)
     )
