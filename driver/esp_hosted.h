@@ -261,7 +261,7 @@ struct esp_log {
  * @polls: transactions to run without being asked
  * @settle: a poll is due before the link may rest
  * @hs_high: handshake was high at the last look, and nothing was sent since
- * @hs_high_since: since when, in jiffies
+ * @hs_high_since: since when, by ktime_get()
  * @quiet: the transaction began without an edge
  * @hs_low: handshake is low while there is work
  * @hs_low_since: since when, in jiffies
@@ -307,7 +307,7 @@ struct esp_link {
 	unsigned int polls;
 	bool settle;
 	bool hs_high;
-	unsigned long hs_high_since;
+	ktime_t hs_high_since;
 	bool quiet;
 	bool hs_low;
 	unsigned long hs_low_since;

@@ -30,7 +30,7 @@
 #include "esp_hosted.h"
 #include "trace.h"
 
-#define ESP_QUIET_MS		5	/* handshake may be trusted without an edge */
+#define ESP_QUIET_MS		8	/* handshake may be trusted without an edge */
 #define ESP_POLL_MS		200	/* watchdog poll while something is expected */
 #define ESP_WAIT_MS		1000	/* how often a low handshake is looked at */
 #define ESP_DEAD_MS		10000	/* handshake low with work pending: dead */
@@ -219,7 +219,7 @@ static bool esp_link_ready(struct esp_link *link)
 	link->hs_low = false;
 	if (!link->hs_high) {
 		link->hs_high = true;
-		link->hs_high_since = jiffies;
+		link->hs_high_since = ktime_get();
 	}
 
 	/*
@@ -239,10 +239,9 @@ static bool esp_link_ready(struct esp_link *link)
 
 	edge = test_bit(ESP_LINK_HS_EDGE, &link->flags);
 	if (!edge) {
-		unsigned long quiet = link->hs_high_since + 1 +
-				      msecs_to_jiffies(ESP_QUIET_MS);
-
-		if (time_before(jiffies, quiet)) {
+		/* Not by jiffies: they catch up in one step after a stall. */
+		if (ktime_ms_delta(ktime_get(), link->hs_high_since) <
+		    ESP_QUIET_MS) {
 			esp_link_arm_timer(link, ESP_QUIET_MS);
 			return false;
 		}
