@@ -168,6 +168,8 @@ EVENTS = [
     Case("event-short", rejoin, "event_drop_malformed", match=EVENT_ASSOC),
     Case("event-short", rejoin, "event_drop_malformed", match=EVENT_DISCONNECT, slow=True),
     Case("event-lost", rejoin, "mlme_timeouts", match=EVENT_AUTH, slow=True),
+    # The end of a scan as well: nothing but the watchdog ends it.
+    Case("event-lost", scan, "scan_timeouts", match=EVENT_SCAN, count=40, slow=True),
     Case("event-flood", scan, "events", match=EVENT_SCAN),
 ]
 CHIP = [
