@@ -16,7 +16,7 @@ MODULE = "esp_hosted"
 DRIVER = f"/sys/bus/spi/drivers/{MODULE}"
 # Reset, the firmware's boot (1.3 s), the first commands; on an emulated processor with others beside it.
 APPEAR_SECONDS = 20.0
-SCAN_SECONDS = 25.0
+SCAN_SECONDS = 60.0
 CONNECT_SECONDS = 20.0
 
 
