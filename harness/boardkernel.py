@@ -21,6 +21,8 @@ from harness.survey import Survey
 from harness.target import Target
 
 BUILD_SECONDS = 1800.0
+# The six letters that mktemp(1) replaces, of busybox as well.
+BUILD_TEMPLATE = "/var/tmp/esp-hosted-build." + 6 * "X"
 STRIP = ("--strip-debug",)
 
 
@@ -107,7 +109,7 @@ def cross(kernel: Kernel) -> bytes:
 
 def _native(target: Target, seen: Survey) -> bytes:
     """Compile on the board in a directory that is gone afterwards; check the result here."""
-    place = target.run(["mktemp", "-d", "/var/tmp/esp-hosted-build.XXXXXX"]).stdout.strip()
+    place = target.run(["mktemp", "-d", BUILD_TEMPLATE]).stdout.strip()
     headers = f"/lib/modules/{seen.release}/build"
     try:
         with progress.step(f"compile on {target.name}", always=True):
