@@ -86,14 +86,7 @@ def report(kernel: Kernel, directory: Path) -> Coverage | None:
         tool = f"{kernel.toolchain.prefix}gcov"
         names: set[str] = set()
         for boot in boots:
-            for note in notes.glob("*.gcno"):
-                shutil.copy2(note, boot)
-            for data in boot.glob("*.gcda"):
-                # KUnit's suites run on this kernel too, but are not the driver.
-                if not data.with_suffix(".gcno").exists():
-                    data.unlink()
-                else:
-                    names.add(data.with_suffix(".c").name)
+            names |= _complete(boot, notes)
             _run([*common, "--gcov-executable", tool, "--json", boot / "lines.json", boot])
         merged: list[str | Path] = []
         for boot in boots:
@@ -106,6 +99,20 @@ def report(kernel: Kernel, directory: Path) -> Coverage | None:
             f"gcovr did not find the lines of {', '.join(sorted(lost))}", log=commands.log_path("coverage")
         )
     return found
+
+
+def _complete(boot: Path, notes: Path) -> set[str]:
+    """Put the compiler's notes beside the data of one boot; the names of the driver's files in it."""
+    for note in notes.glob("*.gcno"):
+        shutil.copy2(note, boot)
+    names = set()
+    for data in boot.glob("*.gcda"):
+        # KUnit's suites run on this kernel too, but are not the driver.
+        if data.with_suffix(".gcno").exists():
+            names.add(data.with_suffix(".c").name)
+        else:
+            data.unlink()
+    return names
 
 
 def read(path: Path) -> Coverage:

@@ -67,13 +67,18 @@ def parse_scan(text: str) -> list[Bss]:
     return sorted(found, key=lambda bss: -bss.signal)
 
 
+def scan_trigger(interface: str, words: Sequence[str] = ()) -> list[str]:
+    """The command that starts a scan and does not wait for its end."""
+    return ["iw", "dev", interface, "scan", "trigger", *words]
+
+
 def scan_script(interface: str, words: Sequence[str] = ()) -> str:
     """A shell script that scans and prints the results; `words` are those of `iw dev ... scan trigger`.
 
     `iw scan` alone begins to listen after it has begun to scan: on a busy machine it misses the end and waits
     for ever. The script's status is iw's if that refuses.
     """
-    trigger = shlex.join(["iw", "dev", interface, "scan", "trigger", *words])
+    trigger = shlex.join(scan_trigger(interface, words))
     return (
         "( said=$(mktemp); iw event >$said & listener=$!; trap 'kill $listener; rm -f $said' EXIT; "
         # Again, in case the listener was not there yet; 240 is EBUSY: somebody else scans.
@@ -226,6 +231,10 @@ class Wifi:
     def scan(self, *words: str) -> list[Bss]:
         """What is in the air, strongest first; `words` are those of `iw dev ... scan trigger`."""
         return parse_scan(self.target.run(scan_script(self.interface, words), timeout=SCAN_SECONDS).stdout)
+
+    def start_scan(self, *words: str, check: bool = True) -> None:
+        """Start a scan and leave it to itself; `check`: CommandError if it is refused."""
+        self.target.run(scan_trigger(self.interface, words), check=check)
 
     def connect(self, ssid: str) -> Link:
         """Associate with an open network, leaving another one for it, and wait for the carrier."""

@@ -18,7 +18,7 @@ from harness import scenario, traffic
 from harness.coprocessor import AccessPoint, Coprocessor, difference
 from harness.errors import HarnessError
 from harness.target import CommandTimeoutError
-from harness.wifi import Wifi
+from harness.wifi import SCAN_SECONDS, Wifi, scan_script
 from tests.guest.lab import Lab
 
 MS = 1_000_000
@@ -53,7 +53,7 @@ def ping_burst(wlan: Wifi) -> None:
 
 
 def scan(wlan: Wifi) -> None:
-    wlan.target.run(["iw", "dev", wlan.interface, "scan"], timeout=30, check=False)
+    wlan.target.run(scan_script(wlan.interface), timeout=SCAN_SECONDS, check=False)
 
 
 def ask(wlan: Wifi) -> None:

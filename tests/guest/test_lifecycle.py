@@ -111,8 +111,7 @@ def test_unbind_and_bind_in_the_middle_of_traffic(
 
 
 def test_unload_in_the_middle_of_a_scan(wlan: Wifi) -> None:
-    # Only the start: iw listens for a scan's end after it, and in a slow guest it is past by then.
-    wlan.target.run(["iw", "dev", wlan.interface, "scan", "trigger"])
+    wlan.start_scan()
     wlan.unload()
     assert not wlan.loaded()
     wlan.load()

@@ -34,7 +34,7 @@ VERSIONS = {"g1": "NG-1.0.6.0.1", "g2": "NG-1.0.6.0.15"}
 @pytest.fixture(params=["g1", "g2"])
 def chip(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Wifi]:
     """The driver with a firmware of one generation, connected; boots fast."""
-    names = ("boot-ns", "reboot-ns", "generation")
+    names = ("boot-ns", "reboot-ns", "scan-dwell-ns", "generation")
     usual = {name: lab.esp.get(name) for name in names}
     wlan = Wifi(lab.guest)
     if lab.esp.get("generation") != request.param:
@@ -74,16 +74,21 @@ def crash(lab: Lab) -> None:
 def test_restart(lab: Lab, chip: Wifi, when: str) -> None:
     index = chip.ip_link()["ifindex"]
     before = chip.statistics()
-    job = None
+    job, dwell, ended = None, lab.esp.get("scan-dwell-ns"), 0
     if when == "down":
         chip.down()
     elif when == "traffic":
         job = chip.target.spawn(["ping", "-q", "-f", "-w", "30", traffic.HOST_FROM_GUEST])
         chip.wait_packets("rx", 50)
     elif when == "scan":
-        job = chip.target.spawn(["iw", "dev", chip.interface, "scan"])
-        chip.target.run(f"until iw dev {chip.interface} scan dump >/dev/null; do sleep 0.02; done")
+        # Long enough for a slow guest to be in the middle of it.
+        lab.esp.set("scan-dwell-ns", 2_000_000_000)
+        chip.start_scan()
+        ended = lab.esp.counters["events-scan-done"]
     crash(lab)
+    if when == "scan":
+        assert lab.esp.counters["events-scan-done"] == ended
+        lab.esp.set("scan-dwell-ns", dwell)
     if job:
         job.stop()
     back(lab, index)
@@ -100,7 +105,7 @@ def test_restart_in_a_command(lab: Lab, chip: Wifi, esp: Coprocessor, code: int)
         if code == RSSI:
             chip.target.run(["iw", "dev", chip.interface, "station", "dump"], check=False)
         elif code == SCAN:
-            chip.target.run(["iw", "dev", chip.interface, "scan"], check=False)
+            chip.start_scan(check=False)
         elif code == DEINIT_IF:
             chip.down()
         else:

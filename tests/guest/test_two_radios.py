@@ -7,6 +7,7 @@ hostapd is on the first co-processor, wpa_supplicant on the others; all for both
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from harness import scenario
 from harness.errors import HarnessError
 from harness.target import CommandError, Target
 from harness.traffic import parse_iperf
+from harness.wifi import scan_trigger
 from tests import recordings
 from tests.guest.lab import GENERATIONS, Lab
 from tests.guest.radios import (
@@ -416,7 +418,7 @@ def test_a_hundred_reconnects(ap: Radio, sta: Radio, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["wpa2", "wpa3"])
 def test_scans_do_not_disturb_an_authentication(ap: Radio, sta: Radio, kind: str) -> None:
     """A scan between two messages of an authentication would have the firmware withhold the next one."""
-    scan = f"iw dev {sta.interface} scan trigger freq {FREQUENCY}"
+    scan = shlex.join(scan_trigger(sta.interface, ["freq", str(FREQUENCY)]))
     with access_point(ap, SECURITY[kind]):
         job = sta.spawn("sh", "-c", f"while :; do {scan} && echo scanning; sleep 0.2; done")
         try:

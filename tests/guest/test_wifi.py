@@ -14,7 +14,7 @@ from harness import scenario, traffic
 from harness.coprocessor import AccessPoint, Coprocessor, Watch, difference
 from harness.errors import HarnessError
 from harness.target import Job
-from harness.wifi import Wifi, WifiError, parse_colons
+from harness.wifi import Wifi, WifiError, parse_colons, scan_trigger
 
 pytestmark = pytest.mark.usefixtures("generation")
 
@@ -158,8 +158,7 @@ def test_scan_during_an_association_does_not_end_it(wlan: Wifi) -> None:
     if wlan.link() is not None:
         wlan.disconnect()
     for _ in range(3):
-        # Only the start: iw listens for a scan's end after it, and in a slow guest it is past by then.
-        scan = wlan.target.spawn(["iw", "dev", wlan.interface, "scan", "trigger"])
+        scan = wlan.target.spawn(scan_trigger(wlan.interface))
         wlan.connect(scenario.SSID)
         scan.wait(timeout=30, check=False)
         wlan.disconnect()
