@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Commands over a serial console that the kernel writes to as well.
 
-The shell at the other end learns a few functions once; after that each command travels as base64 (so no
-byte of it means anything to the terminal) and its standard output, standard error and exit status come
-back as one frame of base64 between markers, with both lengths. A kernel message may land anywhere inside
-a frame: it starts with a time stamp in square brackets, which base64 never contains, so it is cut out
-again, and the lengths prove that what is left is complete. If it is not, the frame is asked for again.
+The shell at the other end learns a few functions once; after that each command travels with all but plain
+characters escaped (so no byte of it means anything to the terminal) and its standard output, standard error
+and exit status come back as one frame of base64 between markers, with both lengths. A kernel message may
+land anywhere inside a frame: it starts with a time stamp in square brackets, which base64 never contains,
+so it is cut out again, and the lengths prove that what is left is complete. If it is not, the frame is
+asked for again. A program costs an instrumented kernel a tenth of a second, so the functions call none that
+a builtin can stand for; that is also why the time limit is kept at this end, which sends Ctrl-C.
 
 What the kernel prints: after `attach` only emergencies and alerts reach the console, which keeps it quiet
 in every test that goes well. An Oops or a panic raises the level by itself before its report, so that is
@@ -34,37 +36,42 @@ from harness.errors import HarnessError
 NOISE = r"\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? [^\n]*\n"
 _NOISE = re.compile(NOISE)
 CRASH = r"(?:Kernel panic - not syncing|Internal error: |Unable to handle kernel |Oops - |Oops: )[^\n]*"
-# Characters of base64 in one input line; below the terminal's limit of 4095.
+# Characters of a command in one input line; below the terminal's limit of 4095.
 PART = 3600
-# Added to a command's own time limit before the guest itself is given up.
+# For a command to begin, and for its end after its own time limit, before the guest itself is given up.
 MARGIN = 15.0
+# From SIGTERM to SIGKILL for a command that takes too long.
+GRACE = 3.0
 # How long an Oops may take to be printed in full.
 CRASH_SECONDS = 10.0
 TAIL_LINES = 25
 HANG_LINES = 60
 DIRECTORY = "/run/harness"
+INTERRUPT = "\x03"
 
 # What the shell learns; works in dash and in busybox' ash. $1 is always the number of the frame. Markers are
 # built from two halves, so that an echo of this text is not taken for one. A command runs in a session of
-# its own, without the terminal; a second one ends it, with all it started, when its time is over.
+# its own, without the terminal; Ctrl-C ends it, with all it started: SIGTERM first, then SIGKILL.
 FUNCTIONS = f"""
 set +m
 mkdir -p {DIRECTORY}
 cd {DIRECTORY}
+__c= __s=0 __l=0
 __m() {{ printf '\\n%s%s\\n' '@@' "$1"; }}
-__n() {{ : >{DIRECTORY}/in; __m "ack $1."; }}
-__a() {{ printf '%s\\n' "$2" >>{DIRECTORY}/in; __m "ack $1."; }}
-__p() {{ __m "out $1"; base64 {DIRECTORY}/out; __m "err $1"
-[ ! -s {DIRECTORY}/err ] || base64 {DIRECTORY}/err
-__m "end $1 $__s $__l $(stat -c %s {DIRECTORY}/out) $(stat -c %s {DIRECTORY}/err) fin"; }}
-__k='sleep "$1"; : >late; kill -TERM "-$2"; sleep 3; kill -KILL "-$2"'
-__x() {{ base64 -d {DIRECTORY}/in >{DIRECTORY}/cmd; rm -f {DIRECTORY}/late
+__n() {{ : >{DIRECTORY}/cmd; __m "ack $1."; }}
+__a() {{ printf %b "$2" >>{DIRECTORY}/cmd; __m "ack $1."; }}
+__o() {{ __t=; [ ! -s {DIRECTORY}/$1 ] || __t=$(base64 {DIRECTORY}/$1); __m "$1 $2 ${{#__t}}"
+printf %s "$__t"; }}
+__p() {{ __o out $1; __o err $1; __m "end $1 $__s $__l fin"; }}
+__i() {{ [ -n "$__c" ] || return; __k=TERM; [ $__l = 0 ] || __k=KILL; __l=1 __w=1
+kill -$__k "-$__c" || kill -$__k "$__c"; }}
+trap __i INT
+__x() {{ __l=0 __w=1
 (cd /; exec setsid /bin/sh {DIRECTORY}/cmd) >{DIRECTORY}/out 2>{DIRECTORY}/err </dev/null & __c=$!
-setsid /bin/sh -c "$__k" sh "$2" "$__c" >/dev/null 2>&1 </dev/null & __w=$!
-wait "$__c"; __s=$?; __l=0
-kill -KILL "-$__w" || kill -KILL "$__w"; wait "$__w"
-if [ -e {DIRECTORY}/late ]; then __s=124 __l=1; kill -KILL "-$__c"; fi; __p "$1"; }}
-__r() {{ printf '%s\\n' "$3" >{DIRECTORY}/in; __x "$1" "$2"; }}
+__m "run $1."
+while [ $__w = 1 ]; do __w=0; wait "$__c"; __s=$?; done
+if [ $__l = 1 ]; then __s=124; kill -KILL "-$__c"; fi; __c=; __p "$1"; }}
+__r() {{ printf %b "$2" >{DIRECTORY}/cmd; __x "$1"; }}
 dmesg -n 2
 exec 2>/dev/null
 """
@@ -140,7 +147,7 @@ class Console:
 
     def _readable(self, mark: int) -> list[str]:
         """The lines since a `mark` without our own frames."""
-        frame = re.compile(r"[A-Za-z0-9+/]{60,}=*|[A-Za-z0-9+/]+={1,2}|@@(?:ack|out|err|end) .*")
+        frame = re.compile(r"[A-Za-z0-9+/]{60,}=*|[A-Za-z0-9+/]+={1,2}|@@(?:ack|run|out|err|end) .*")
         lines = self.since(mark).splitlines()
         return [line for line in lines if line.strip() and not frame.fullmatch(line.strip())]
 
@@ -148,10 +155,8 @@ class Console:
 
     def wait_for(self, pattern: str, timeout: float, what: str) -> re.Match[str]:
         """Wait for a regular expression; `what` names it in GuestCrashError or GuestHangError."""
-        deadline = time.monotonic() + timeout
-        try:
-            found = self._child.expect([pattern, CRASH], timeout=max(0.0, deadline - time.monotonic()))
-        except pexpect.TIMEOUT:
+        match = self._look_for(pattern, timeout, what)
+        if match is None:
             mark = self.mark()
             self._on_hang()
             self._drain(2.0)
@@ -160,7 +165,15 @@ class Console:
             raise GuestHangError(
                 f"no answer within {timeout:.0f} s to: {what}\n{_quoted(said)}",
                 hint="the guest hangs; what it waits for is in the console log",
-            ) from None
+            )
+        return match
+
+    def _look_for(self, pattern: str, timeout: float, what: str) -> re.Match[str] | None:
+        """As `wait_for`, but None if it does not come."""
+        try:
+            found = self._child.expect([pattern, CRASH], timeout=timeout)
+        except pexpect.TIMEOUT:
+            return None
         except (pexpect.EOF, OSError):
             self.crashed = self.crashed or "the machine ended"
             raise GuestCrashError(f"the machine ended during: {what}\n{self._quote()}") from None
@@ -201,7 +214,8 @@ class Console:
         """Make the shell that reads this console usable: no echo, no prompt, our functions."""
         self._number += 1
         lines = [
-            "stty -echo; PS1=; PS2=",
+            # Ctrl-C must not throw away what is on its way.
+            "stty -echo noflsh; PS1=; PS2=",
             *FUNCTIONS.strip().splitlines(),
             f'__m "ack $(( {self._number} ))."',
         ]
@@ -209,7 +223,7 @@ class Console:
         self.wait_for(tolerant(f"@@ack {self._number}."), timeout, "the first prompt")
 
     def execute(self, script: str, timeout: float) -> Frame:
-        """Run a shell script; the guest ends it after `timeout` seconds.
+        """Run a shell script; it is ended `timeout` seconds after it has begun.
 
         After GuestCrashError or GuestHangError the console cannot be used any more.
         """
@@ -217,47 +231,79 @@ class Console:
             raise GuestCrashError(f"the guest is gone: {self.crashed}")
         script = script if script.strip() else ":"
         shown = script if len(script) <= 200 else script[:200] + " ..."
-        code = base64.b64encode(script.encode()).decode("ascii")
-        parts = [code[at : at + PART] for at in range(0, len(code), PART)]
+        parts = escaped(script)
         begin = time.monotonic()
         if len(parts) == 1:
-            number = self._send("__r", f"{timeout:g} {parts[0]}")
+            number = self._send("__r", parts[0])
         else:
             self._acknowledged("__n", "", shown)
             for part in parts:
                 self._acknowledged("__a", part, shown)
-            number = self._send("__x", f"{timeout:g}")
-        frame = self._frame(number, timeout + MARGIN, shown)
+            number = self._send("__x")
+        frame = self._ended(number, timeout, shown)
         for _ in range(3):
             if frame is not None:
                 break
             # Damaged on the way: the guest still has it.
-            number = self._send("__p", "")
-            frame = self._frame(number, MARGIN, shown)
+            number = self._send("__p")
+            frame = self._frame(self.wait_for(_end(number), MARGIN, shown), number)
         if frame is None:
             raise GuestHangError(f"the console garbles every answer to: {shown}\n{self._quote()}")
         return replace(frame, seconds=time.monotonic() - begin)
 
-    def _send(self, function: str, rest: str) -> int:
+    def _send(self, function: str, rest: str = "") -> int:
         self._number += 1
+        words = f"{function} {self._number}" + (f" '{rest}'" if rest else "")
+        self._write(f"{words}\n")
+        return self._number
+
+    def _write(self, text: str) -> None:
         try:
-            self._child.send(f"{function} {self._number} {rest}\n")
+            self._child.send(text)
         except OSError:
             self.crashed = "the machine ended"
             raise GuestCrashError(f"the machine has ended\n{self._quote()}") from None
-        return self._number
 
     def _acknowledged(self, function: str, rest: str, shown: str) -> None:
         number = self._send(function, rest)
         self.wait_for(tolerant(f"@@ack {number}."), MARGIN, f"(input of) {shown}")
 
-    def _frame(self, number: int, timeout: float, shown: str) -> Frame | None:
-        end = r"@@end " + str(number)
-        pattern = tolerant(end) + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin")
-        # `before` ends where the match begins, and begins after the previous frame.
-        match = self.wait_for(pattern, timeout, shown)
+    def _ended(self, number: int, timeout: float, shown: str) -> Frame | None:
+        """The frame of a command that was sent; it is ended if that takes longer than `timeout`."""
+        begun = tolerant(f"@@run {number}.")
+        match = self.wait_for(f"{begun}|(?P<end>{_end(number)})", MARGIN, shown)
+        if match["end"] is None:
+            found = self._look_for(_end(number), timeout, shown)
+            if found is None:
+                self._write(INTERRUPT)
+                found = self._look_for(_end(number), GRACE, shown)
+            if found is None:
+                self._write(INTERRUPT)
+                found = self.wait_for(_end(number), MARGIN, f"Ctrl-C in {shown}")
+            match = found
+        return self._frame(match, number)
+
+    def _frame(self, match: re.Match[str], number: int) -> Frame | None:
+        # `before` ends where the match begins, and begins after the previous one.
         text = strip_noise((str(self._child.before) + match.group(0)).replace("\r", ""))
         return parse_frame(text, number)
+
+
+def escaped(script: str) -> list[str]:
+    """A command as arguments in quotes for `printf %b`, each short enough for a line of a terminal."""
+    parts = [""]
+    for byte in script.encode():
+        plain = 0x20 <= byte < 0x7F and byte not in b"'\\"
+        one = chr(byte) if plain else f"\\0{byte:03o}"
+        if len(parts[-1]) + len(one) > PART:
+            parts.append("")
+        parts[-1] += one
+    return parts
+
+
+def _end(number: int) -> str:
+    """Matches the last line of a frame."""
+    return tolerant(f"@@end {number}") + f"(?:[ 0-9]|{NOISE})*" + tolerant("fin")
 
 
 def _quoted(lines: list[str]) -> str:
@@ -278,24 +324,23 @@ class _Recorder:
 
 
 _PARTS = re.compile(
-    r"@@out (\d+)\n(?P<out>.*?)\n@@err (\d+)\n(?P<err>.*?)\n@@end (\d+) "
-    r"(?P<status>\d+) (?P<late>[01]) (?P<out_length>\d+) (?P<err_length>\d+) fin",
+    r"@@out (\d+) (?P<out_length>\d+)\n(?P<out>.*?)\n@@err (\d+) (?P<err_length>\d+)\n(?P<err>.*?)\n"
+    r"@@end (\d+) (?P<status>\d+) (?P<late>[01]) fin",
     re.DOTALL,
 )
 
 
 def parse_frame(text: str, number: int) -> Frame | None:
     """What a frame says (without the time it took); None if any byte of it is missing."""
-    start = text.rfind(f"@@out {number}\n")
+    start = text.rfind(f"@@out {number} ")
     match = _PARTS.match(text, start) if start >= 0 else None
-    if match is None:
+    # The lengths are those of the text.
+    if match is None or any(len(match[name]) != int(match[f"{name}_length"]) for name in ("out", "err")):
         return None
     try:
         stdout, stderr = (
             base64.b64decode("".join(match[name].split()), validate=True) for name in ("out", "err")
         )
     except (binascii.Error, ValueError):
-        return None
-    if len(stdout) != int(match["out_length"]) or len(stderr) != int(match["err_length"]):
         return None
     return Frame(int(match["status"]), match["late"] == "1", stdout, stderr, 0.0)

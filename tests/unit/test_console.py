@@ -105,7 +105,8 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fake.write_text("#!/bin/sh\nexit 0\n")
     fake.chmod(0o755)
     functions = console.FUNCTIONS.replace("/run/harness", str(tmp_path / "run"))
-    monkeypatch.setattr(console, "FUNCTIONS", functions.replace("sleep 3;", "sleep 0.5;"))
+    monkeypatch.setattr(console, "FUNCTIONS", functions)
+    monkeypatch.setattr(console, "GRACE", 0.5)
     return directory
 
 
@@ -236,11 +237,13 @@ def test_end_of_the_machine_is_a_crash() -> None:
 
 
 def test_parse_frame_refuses_what_is_incomplete() -> None:
-    text = "\n@@out 4\naGk=\n\n@@err 4\n\n@@end 4 0 0 2 0 fin\n"
+    text = "\n@@out 4 4\naGk=\n@@err 4 0\n\n@@end 4 0 0 fin\n"
     assert parse_frame(text, 4) == Frame(0, False, b"hi", b"", 0.0)
     assert parse_frame(text, 5) is None
     assert parse_frame(text.replace("aGk=", "aG="), 4) is None
-    assert parse_frame(text.replace("4 0 0 2 0", "4 0 0 3 0"), 4) is None
+    assert parse_frame(text.replace("aGk=", "aGk%"), 4) is None
+    assert parse_frame(text.replace("4 4", "4 5"), 4) is None
+    assert parse_frame(text.replace("4 0\n", "4 4\n"), 4) is None
 
 
 def test_strip_noise_in_the_middle_of_a_line() -> None:
