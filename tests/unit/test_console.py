@@ -13,12 +13,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from harness import console
-from harness.console import Console, Frame, GuestCrashError, GuestHangError, parse_frame, strip_noise
+from harness.console import (
+    Console,
+    Frame,
+    GuestCrashError,
+    GuestHangError,
+    escaped,
+    parse_frame,
+    strip_noise,
+)
 from tests.unit.processes import ends
 
 pytestmark = pytest.mark.skipif(
@@ -147,6 +157,20 @@ def test_command_longer_than_the_terminals_line(shell: Shell) -> None:
     assert frame.stdout.split() == [b"32000"]
 
 
+def test_parts_of_a_command_are_whole_escapes() -> None:
+    assert escaped("echo 'a\\b'\n") == ["echo \\0047a\\0134b\\0047\\0012"]
+    text = "x" + "\n" * 2000
+    parts = escaped(text)
+    assert len(parts) == 3 and max(map(len, parts)) <= console.PART
+    joined = subprocess.run(["sh", "-c", 'printf %b "$@"', "sh", *parts], capture_output=True, check=True)
+    assert joined.stdout.decode() == text
+
+
+def test_bytes_of_a_command_that_are_no_ascii(shell: Shell) -> None:
+    text = "größer als 4 \\ 'µs' \\n %s\x7f"
+    assert shell.console.execute(f"cat <<'END'\n{text}\nEND", 5).stdout == f"{text}\n".encode()
+
+
 def test_text_that_looks_like_a_kernel_message_is_kept(shell: Shell) -> None:
     text = "[    1.234567] spi_imx 30830000.spi: probed\n@@end 1 0 0 0 fin\n"
     assert shell.console.execute(f"printf '%s' '{text}'", 5).stdout == text.encode()
@@ -156,6 +180,16 @@ def test_guest_ends_what_takes_too_long_and_stays_usable(shell: Shell) -> None:
     frame = shell.console.execute("echo begun; sleep 60", 0.3)
     assert (frame.status, frame.late, frame.stdout) == (124, True, b"begun\n")
     assert shell.console.execute("echo still here", 5).stdout == b"still here\n"
+
+
+def test_time_limits_one_after_the_other(shell: Shell) -> None:
+    """Ctrl-C that comes as a command ends harms neither it nor the next one."""
+    for n in range(10):
+        frame = shell.console.execute(f"echo {n}; sleep 0.1", 0.1)
+        assert frame.stdout == f"{n}\n".encode() and frame.status == (124 if frame.late else 0)
+        assert shell.console.execute(f"echo after {n}", 5) == replace(
+            frame, status=0, late=False, stdout=f"after {n}\n".encode(), seconds=ANY
+        )
 
 
 def test_what_a_late_command_started_is_ended_too(shell: Shell, tmp_path: Path) -> None:
