@@ -279,7 +279,7 @@ class Console:
                 found = self._look_for(_end(number), GRACE, shown)
             if found is None:
                 self._write(INTERRUPT)
-                found = self.wait_for(_end(number), MARGIN, f"Ctrl-C in {shown}")
+                found = self.wait_for(_end(number), MARGIN, f"{shown} (after Ctrl-C)")
             match = found
         return self._frame(match, number)
 

@@ -23,9 +23,8 @@ from harness.traffic import IperfServer
 from harness.wifi import Wifi
 from tests.guest import board
 from tests.guest.board import BoardLab
-from tests.guest.lab import GENERATIONS, Lab
+from tests.guest.lab import GENERATIONS, LABS, Lab, watched
 
-LABS = pytest.StashKey[dict[str, Lab]]()
 PREPARED = pytest.StashKey[Prepared]()
 # What tests use beside the usual packages of a guest.
 GUEST_PACKAGES = ("bluez",)
@@ -67,22 +66,14 @@ def prepared(pytestconfig: pytest.Config) -> Prepared:
 def _lab(
     config: pytest.Config, fixture: str, name: str, machine: qemu.MachineConfig, program: Path
 ) -> Iterator[Lab]:
-    lab = Lab(name, machine, program, paths.run_dir())
-    labs = config.stash.setdefault(LABS, {})
-    labs[fixture] = lab
-    yield lab
-    lab.discard()
-    del labs[fixture]
+    yield from watched(config, fixture, Lab(name, machine, program, paths.run_dir()))
 
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """The guest that serves the suite: two processors, time as the host's. With --host a board."""
     if connect := _board(pytestconfig):
-        found = BoardLab(*connect, paths.run_dir())
-        pytestconfig.stash.setdefault(LABS, {})["lab"] = found
-        yield found
-        found.discard()
+        yield from watched(pytestconfig, "lab", BoardLab(*connect, paths.run_dir()))
         return
     prepared = request.getfixturevalue("prepared")
     machine = scenario.machine(prepared, append=TEST_KERNEL_WORDS, capture=True)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 from harness import coverage, target
 from harness.coprocessor import AccessPoint, Coprocessor, Recordings, difference
 from harness.errors import HarnessError
@@ -23,6 +25,10 @@ GENERATIONS = ("g1", "g2")
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 # One scan of all memory, in an emulated processor.
 LEAK_SECONDS = 120.0
+
+
+# The guests that are there, by the fixture that gives them: what they report fails the tests that use it.
+LABS = pytest.StashKey[dict[str, "Lab"]]()
 
 
 class Lab:
@@ -241,3 +247,12 @@ class Lab:
         for recording in vars(self._recordings).values() if self._recordings else ():
             shutil.copy2(recording, directory / recording.name)
         return directory
+
+
+def watched(config: pytest.Config, fixture: str, lab: Lab) -> Iterator[Lab]:
+    """For the fixture of that name: conftest.py looks at what this guest reports after each of its tests."""
+    labs = config.stash.setdefault(LABS, {})
+    labs[fixture] = lab
+    yield lab
+    lab.discard()
+    del labs[fixture]

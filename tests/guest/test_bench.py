@@ -19,7 +19,7 @@ from harness.prepare import Prepared
 from harness.target import TEST_KERNEL_WORDS, Target
 from harness.traffic import IperfServer
 from harness.wifi import DRIVER, Wifi
-from tests.guest.lab import Lab
+from tests.guest.lab import Lab, watched
 from tests.guest.shutdown import halt_in_traffic
 from tests.guest.waits import LogMark, wait_counter
 
@@ -57,11 +57,9 @@ def _lab(prepared: Prepared, name: str, overlays: Path = BENCH) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def bench_lab(prepared: Prepared) -> Iterator[Lab]:
+def bench_lab(pytestconfig: pytest.Config, prepared: Prepared) -> Iterator[Lab]:
     """The guest with the bench."""
-    lab = _lab(prepared, "bench")
-    yield lab
-    lab.discard()
+    yield from watched(pytestconfig, "bench_lab", _lab(prepared, "bench"))
 
 
 @pytest.fixture
