@@ -165,14 +165,14 @@ class Wifi:
 
     def wait_interface(self, timeout: float = APPEAR_SECONDS) -> str:
         """Wait until the driver has an interface; its name."""
-        script = f"until ls -d {DRIVER}/spi*/net/* 2>/dev/null; do sleep 0.05; done"
+        script = f'until set -- {DRIVER}/spi*/net/* && [ -e "$1" ]; do sleep 0.05; done; echo "$1"'
         result = self.target.run(script, timeout=timeout, check=False)
         if not result.ok:
             log = self.target.run("dmesg | tail -n 15").stdout
             raise WifiError(
                 f"{MODULE} created no interface within {timeout:g} s; the kernel's log ends with:\n{log}"
             )
-        self.interface = result.stdout.split()[0].rpartition("/")[2]
+        self.interface = result.stdout.strip().rpartition("/")[2]
         return self.interface
 
     def unload(self) -> None:
@@ -200,9 +200,8 @@ class Wifi:
 
     def wait_carrier(self, on: bool, timeout: float = 10.0) -> None:
         """Wait until the interface has, or has lost, its carrier."""
-        script = (
-            f'until [ "$(cat /sys/class/net/{self.interface}/carrier)" = {int(on)} ]; do sleep 0.02; done'
-        )
+        carrier = f"/sys/class/net/{self.interface}/carrier"
+        script = f'until read -r now <{carrier} && [ "$now" = {int(on)} ]; do sleep 0.02; done'
         if not self.target.run(script, timeout=timeout, check=False).ok:
             raise WifiError(f"{self.interface}: carrier not {'on' if on else 'off'} within {timeout:g} s")
 
@@ -259,6 +258,21 @@ class Wifi:
     def link(self) -> Link | None:
         """The association, None without one."""
         return parse_link(self.target.run(["iw", "dev", self.interface, "link"]).stdout)
+
+    def serves(self, ssid: str) -> bool:
+        """True if the driver has an interface that is in this network and has an IPv4 address.
+
+        One command asks for all of it: tests begin with this question.
+        """
+        script = (
+            f'set -- {DRIVER}/spi*/net/*; [ -e "$1" ] || exit; one=${{1##*/}}; echo "$one"; '
+            'iw dev "$one" link; ip -4 -o addr show dev "$one"'
+        )
+        name, *lines = self.target.run(script, check=False).stdout.splitlines() or [""]
+        if f"\tSSID: {ssid}" not in lines or not any(" inet " in line for line in lines):
+            return False
+        self.interface = name
+        return True
 
     # Addresses
 

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from harness.wifi import Bss, WifiError, parse_colons, parse_interrupts, parse_link, parse_scan
+from harness import wifi
+from harness.wifi import Bss, Wifi, WifiError, parse_colons, parse_interrupts, parse_link, parse_scan
+from tests.unit.test_target import LocalTarget
 
 SCAN = """\
 BSS 52:54:00:12:34:57(on wlan0)
@@ -89,3 +93,45 @@ def test_interrupts() -> None:
         "spi1.0 handshake": 101,
         "spi1.0 data-ready": 3,
     }
+
+
+ADDRESS = "5: wlan7    inet 10.0.2.15/24 brd 10.0.2.255 scope global wlan7"
+
+
+@pytest.mark.parametrize(
+    ("there", "link", "address", "expected"),
+    [
+        (True, LINK, ADDRESS, True),
+        (False, LINK, ADDRESS, False),
+        (True, "Not connected.", ADDRESS, False),
+        (True, LINK.replace("SSID: esp-hosted", "SSID: esp-hosted2"), ADDRESS, False),
+        (True, LINK, "", False),
+    ],
+    ids=["serves", "no interface", "not connected", "another network", "no address"],
+)
+def test_one_question_for_interface_network_and_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, link: str, address: str, expected: bool
+) -> None:
+    for name, says in (("iw", link), ("ip", address)):
+        tool = tmp_path / "bin" / name
+        tool.parent.mkdir(exist_ok=True)
+        tool.write_text(
+            f'#!/bin/sh\n[ "$2" = wlan7 ] || [ "$6" = wlan7 ] || exit 1\ncat <<\'END\'\n{says}\nEND\n'
+        )
+        tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setattr(wifi, "DRIVER", str(tmp_path / "driver"))
+    if there:
+        (tmp_path / "driver/spi1.0/net/wlan7").mkdir(parents=True)
+    asked = Wifi(LocalTarget())
+    assert asked.serves("esp-hosted") is expected
+    assert asked.interface == ("wlan7" if expected else "wlan0")
+
+
+def test_interface_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wifi, "DRIVER", str(tmp_path / "driver"))
+    asked = Wifi(LocalTarget())
+    with pytest.raises(WifiError, match=r"no interface within 0\.2 s"):
+        asked.wait_interface(timeout=0.2)
+    (tmp_path / "driver/spi1.0/net/wlan7").mkdir(parents=True)
+    assert asked.wait_interface(timeout=5) == asked.interface == "wlan7"
