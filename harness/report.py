@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import jinja2
@@ -49,7 +50,8 @@ def which_tests(row: RowResult) -> str:
 
 def show(result: Grid, console: Console | None = None) -> None:
     """Print the grid, then what failed and what was not run."""
-    out = console or Console(highlight=False)
+    # In a log a line per row, however wide.
+    out = console or Console(highlight=False, width=None if sys.stdout.isatty() else 240)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("kernel", no_wrap=True)
     table.add_column("release", no_wrap=True)
