@@ -18,10 +18,11 @@ from harness.errors import HarnessError
 from harness.klog import Finding, KernelLog
 from harness.qemu import MachineConfig
 from harness.scenario import SSID
-from harness.target import QemuTarget
+from harness.target import QemuTarget, Target
 from harness.wifi import Wifi
 
 GENERATIONS = ("g1", "g2")
+TRACING = "/sys/kernel/tracing"
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
 # One scan of all memory, in an emulated processor.
 LEAK_SECONDS = 120.0
@@ -259,3 +260,9 @@ def watched(config: pytest.Config, fixture: str, lab: Lab) -> Iterator[Lab]:
     yield lab
     lab.discard()
     del labs[fixture]
+
+
+def need_tracing(target: Target) -> None:
+    """Have tracefs at TRACING; skips the test if the kernel has none."""
+    if not target.run(f"grep -qs tracefs /proc/mounts || mount -t tracefs none {TRACING}", check=False).ok:
+        pytest.skip("this kernel has no tracefs, which 6.12 has")

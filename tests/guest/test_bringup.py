@@ -13,7 +13,7 @@ import pytest
 from harness import traffic
 from harness.coprocessor import Coprocessor
 from harness.wifi import Wifi
-from tests.guest.lab import Lab
+from tests.guest.lab import TRACING, Lab, need_tracing
 from tests.guest.waits import LogMark, wait_counter
 
 # The driver waits five seconds for the boot event before it says why there is none.
@@ -113,7 +113,6 @@ def test_debugfs_info(connected: Wifi) -> None:
     assert "transactions with something to say" in text and "received (good)" in text
 
 
-TRACING = "/sys/kernel/tracing"
 TRACEPOINTS = {
     "esp_transaction": r"tx=(?:frame|filler) rx=(?:frame|idle) err=0",
     "esp_frame_tx": r"if=0 type=(?:data|command|eapol) len=\d+",
@@ -127,8 +126,7 @@ TRACEPOINTS = {
 
 def test_tracepoints(lab: Lab, connected: Wifi, esp: Coprocessor) -> None:
     target = connected.target
-    if not target.run(f"grep -qs tracefs /proc/mounts || mount -t tracefs none {TRACING}", check=False).ok:
-        pytest.skip("this kernel has no tracefs: ./inv test --guest --kernel 6.12 -k tracepoints")
+    need_tracing(target)
     device = connected.device()
     target.run(f"echo 1 >{TRACING}/events/esp_hosted/enable; echo >{TRACING}/trace")
     try:

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
 from harness import traffic
 from harness.traffic import IperfServer, Ping
 from harness.wifi import Wifi
+from tests.guest.lab import TRACING, need_tracing
 
 # Expedited forwarding: user priority 6, access category voice.
 VOICE = "0xc0"
@@ -19,7 +18,6 @@ VOICE = "0xc0"
 BACKGROUND = "0x20"
 COUNT = 30
 COMMANDS = 20
-TRACING = "/sys/kernel/tracing"
 # A full frame takes 1.3 ms on this bus. In the driver's queue wait what BQL lets in, on the way also answers.
 LOADED_MS = 40.0
 VOICE_MS = 15.0
@@ -93,12 +91,12 @@ def test_each_access_category_has_a_queue_with_bql(paced: Wifi) -> None:
 
 def test_commands_pass_a_full_link(paced: Wifi, server: IperfServer) -> None:
     target = paced.target
-    if not target.run(f"grep -qs tracefs /proc/mounts || mount -t tracefs none {TRACING}", check=False).ok:
-        pytest.skip("this kernel has no tracefs: ./inv test --guest --kernel 6.12 -k commands_pass")
+    need_tracing(target)
     events = " ".join(
         f"{TRACING}/events/esp_hosted/{name}/enable" for name in ("esp_command", "esp_command_done")
     )
     with load(paced, server):
+        assert "signal:" in target.run(["iw", "dev", paced.interface, "station", "dump"]).stdout
         target.run(f"echo >{TRACING}/trace; for one in {events}; do echo 1 >$one; done")
         try:
             ask = f"iw dev {paced.interface} station dump >/dev/null"
