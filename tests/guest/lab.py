@@ -265,4 +265,4 @@ def watched(config: pytest.Config, fixture: str, lab: Lab) -> Iterator[Lab]:
 def need_tracing(target: Target) -> None:
     """Have tracefs at TRACING; skips the test if the kernel has none."""
     if not target.run(f"grep -qs tracefs /proc/mounts || mount -t tracefs none {TRACING}", check=False).ok:
-        pytest.skip("this kernel has no tracefs, which 6.12 has")
+        pytest.skip("this kernel has no tracefs: ./inv test --guest --kernel 6.12")
