@@ -30,7 +30,7 @@ def resolve(name: str | None = None) -> Kernel:
     that kind where it should come from.
     """
     name, chosen = row(name)
-    return replace(PROVIDERS[chosen.provider](name, chosen), append=chosen.append)
+    return replace(PROVIDERS[chosen.provider](name, chosen), append=chosen.append, without=chosen.without)
 
 
 def check(kernel: Kernel, board: Board) -> None:

@@ -41,6 +41,8 @@ class Row:
     """The build directory of a local kernel; $NAME stands for a variable of the environment."""
     append: tuple[str, ...] = ()
     """Words for the kernel's command line in the guest."""
+    without: tuple[str, ...] = ()
+    """Those of the board's modules that it does without: not in the guest, not loaded."""
     optional: bool = False
     """True if the row may be impossible to run without the matrix failing."""
     tags: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "upstream": (("series",), ("base", "fragments")),
     "local": (("path",), ()),
 }
-COMMON = ("provider", "arch", "board", "append", "optional", "tags", "tests")
+COMMON = ("provider", "arch", "board", "append", "without", "optional", "tags", "tests")
 TAGS = ("stock", "debug", "compile")
 GUEST_TESTS = REPO / "tests" / "guest"
 # Keys that belong to no row: lists of guest tests.
@@ -105,6 +107,8 @@ class Kernel:
     """What compiles modules for it."""
     append: tuple[str, ...] = ()
     """Words for its command line in the guest."""
+    without: tuple[str, ...] = ()
+    """Those of its board's modules that it does without."""
 
 
 class UnavailableError(HarnessError):
@@ -185,6 +189,10 @@ def _row(name: str, values: object, path: Path, text: str) -> Row:
         for one in given:
             if one not in valid:
                 raise wrong(key, f"{key}: there is no {one!r}", valid, one)
+    modules = boards.load(row.board).modules if row.without else ()
+    for one in row.without:
+        if one not in modules:
+            raise wrong("without", f"without: board {row.board} has no module {one!r}", modules, one)
     return row
 
 

@@ -132,9 +132,10 @@ def build(kernel: Kernel, board: Board, modules: Sequence[Path], packages: Seque
     """
     hostdeps.require("rootfs")
     parts = [base(kernel.arch), *([layer(kernel.arch, packages)] if packages else [])]
+    needed = _board_modules(kernel, board)
     from_kernel = [kernel.release, kernel.version, str(kernel.modules)]
     ours = [hash_file(path) for path in modules]
-    key = digest("rootfs", RECIPE, [str(part) for part in parts], from_kernel, board.modules, MODULES, ours)
+    key = digest("rootfs", RECIPE, [str(part) for part in parts], from_kernel, needed, MODULES, ours)
 
     def make(directory: Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
@@ -274,7 +275,8 @@ def _kernel_part(tree: Path, kernel: Kernel, board: Board, ours: Sequence[Path])
     known = _dependencies(kernel.modules)
     directory = tree / "usr/lib/modules" / kernel.release
     directory.mkdir(parents=True)
-    wanted = [*board.modules, *(name for name in MODULES if _name(name) in known.files)]
+    needed = _board_modules(kernel, board)
+    wanted = [*needed, *(name for name in MODULES if _name(name) in known.files)]
     for path in ours:
         extra = directory / "extra" / path.name
         extra.parent.mkdir(exist_ok=True)
@@ -295,7 +297,12 @@ def _kernel_part(tree: Path, kernel: Kernel, board: Board, ours: Sequence[Path])
     (tree / "lib").unlink()
     listed = tree / "etc/esp-hosted/modules"
     listed.parent.mkdir(parents=True)
-    listed.write_text("".join(f"{name}\n" for name in board.modules), encoding="utf-8")
+    listed.write_text("".join(f"{name}\n" for name in needed), encoding="utf-8")
+
+
+def _board_modules(kernel: Kernel, board: Board) -> tuple[str, ...]:
+    """What the guest loads for the board, in this order."""
+    return tuple(name for name in board.modules if name not in kernel.without)
 
 
 def _name(text: str) -> str:
@@ -321,6 +328,6 @@ def _closure(names: Iterable[str], known: _Dependencies, kernel: Kernel) -> list
         elif _name(name) not in known.builtin:
             raise HarnessError(
                 f"kernel {kernel.release} has no module {name}",
-                hint="correct `modules` in the board's file, or choose another kernel",
+                hint="correct `modules` in the board's file, or name it in the row's `without`",
             )
     return sorted(found)

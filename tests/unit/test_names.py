@@ -123,6 +123,10 @@ board = 'imx8mp-evk'
         (f"{ROW}serie = '6'", ":7: kernel '6': unknown key 'serie'.*did you mean series"),
         (f"{ROW}series = '6'\nfragments = []", ":8: kernel '6': key 'fragments' means nothing to provider"),
         (f"{ROW}series = '6'\ntags = ['stok']", ":8: kernel '6': tags: there is no 'stok'.*you mean stock"),
+        (
+            f"{ROW}series = '6'\nwithout = ['imx-dma']",
+            ":8: kernel '6': .* no module 'imx-dma'.*you mean imx-sdma",
+        ),
         (ROW.replace("imx8mp-evk", "imx9") + "series = '6'", ":6: kernel '6': board: there is no 'imx9'"),
         (ROW.replace("debian", "fedora"), ":3: kernel '6': there is no provider 'fedora'"),
     ],

@@ -7,6 +7,7 @@ import io
 import lzma
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,14 @@ def test_every_default_module_of_the_board_is_listed_for_init(kernel: Kernel, tm
     assert files == ["cfg80211.ko", "imx-sdma.ko", "rfkill.ko", "spi-bitbang.ko", "spi-imx.ko", "virt-dma.ko"]
     assert (part / "usr/lib/modules/6.12-test/kernel/spi-imx.ko").read_bytes() == b"spi-imx"
     assert not (part / "lib").exists()
+
+
+def test_kernel_may_do_without_a_module_of_the_board(kernel: Kernel, tmp_path: Path) -> None:
+    part = tmp_path / "part"
+    part.mkdir()
+    rootfs._kernel_part(part, replace(kernel, without=("imx-sdma",)), boards.load(), [])
+    assert (part / "etc/esp-hosted/modules").read_text().split() == ["spi-imx"]
+    assert not list(part.rglob("*dma.ko"))
 
 
 def test_finish_merges_usr(tmp_path: Path) -> None:
