@@ -17,6 +17,8 @@ VOICE = "0xc0"
 # CS1: user priority 1, background.
 BACKGROUND = "0x20"
 COUNT = 30
+# fq_codel has 1024 queues by hash: what shares one with a stream is dropped now and then, as its segments.
+SHARED_LOSS = 3
 COMMANDS = 20
 # A full frame takes 1.3 ms on this bus. In the driver's queue wait what BQL lets in, on the way also answers.
 LOADED_MS = 40.0
@@ -44,6 +46,11 @@ def ping(wlan: Wifi, dscp: str = "0") -> Ping:
     return traffic.parse_ping(wlan.target.run(words, timeout=60, check=False).stdout)
 
 
+def dropped(wlan: Wifi) -> int:
+    """Frames that the driver took and did not send."""
+    return int(wlan.target.read_file(f"/sys/class/net/{wlan.interface}/statistics/tx_dropped"))
+
+
 def queues(wlan: Wifi) -> dict[str, int]:
     """Packets by the driver's queue: the children of the interface's mq."""
     shown = wlan.target.run_json(["tc", "-s", "-j", "qdisc", "show", "dev", wlan.interface])
@@ -57,10 +64,12 @@ def queues(wlan: Wifi) -> dict[str, int]:
 def test_latency_under_load(paced: Wifi, server: IperfServer) -> None:
     idle = ping(paced)
     assert idle.received == COUNT and idle.average is not None
+    before = dropped(paced)
     with load(paced, server):
         loaded = ping(paced)
         voice = ping(paced, VOICE)
-    assert loaded.received == voice.received == COUNT
+    assert dropped(paced) == before
+    assert voice.received == COUNT and loaded.received >= COUNT - SHARED_LOSS
     assert loaded.average is not None and voice.average is not None
     assert loaded.average < idle.average + LOADED_MS
     # Does not even wait for what is in the driver already.
