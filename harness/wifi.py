@@ -81,9 +81,16 @@ def scan_script(interface: str, words: Sequence[str] = ()) -> str:
     trigger = shlex.join(scan_trigger(interface, words))
     return (
         "( said=$(mktemp); iw event >$said & listener=$!; trap 'kill $listener; rm -f $said' EXIT; "
-        # Again, in case the listener was not there yet; 240 is EBUSY: somebody else scans.
+        # nl80211's group `scan` is the second that iw joins; the lower 22 bits of its port are its process.
+        "listens() { while read -r _ family port joined _; do "
+        "[ $family = 16 ] && [ $((port & 0x3fffff)) = $listener ] && [ $((0x$joined & 0x$joined - 1)) != 0 ] "
+        "&& return; done </proc/net/netlink; return 1; }; "
+        "heard() { while read -r line; do case $line in *'scan finished'*|*'scan aborted'*) return;; esac; "
+        "done <$said; return 1; }; "
+        "for n in $(seq 50); do listens && break; sleep 0.1; done; "
+        # Again, in case the group is beyond the 32 that /proc shows; 240 is EBUSY: somebody else scans.
         f"while :; do {trigger}; status=$?; [ $status = 0 ] || [ $status = 240 ] || exit $status; "
-        "for n in $(seq 40); do grep -qE 'scan (finished|aborted)' $said && break 2; sleep 0.1; done; done; "
+        "for n in $(seq 40); do heard && break 2; sleep 0.1; done; done; "
         f"{shlex.join(['iw', 'dev', interface, 'scan', 'dump'])} )"
     )
 
