@@ -45,11 +45,10 @@ def ping_once(wlan: Wifi) -> None:
     wlan.target.run(["ping", "-q", "-c", "1", "-W", "1", traffic.HOST_FROM_GUEST], check=False)
 
 
-def ping_burst(wlan: Wifi) -> None:
-    """Answers that queue up in the co-processor."""
-    wlan.target.run(
-        ["ping", "-q", "-f", "-c", "50", "-l", "20", "-W", "1", traffic.HOST_FROM_GUEST], check=False
-    )
+def ping_in_parts(wlan: Wifi) -> None:
+    """Answers of three frames, which queue up in the co-processor."""
+    words = ["ping", "-q", "-c", "10", "-i", "0.05", "-s", "4000", "-W", "2", traffic.HOST_FROM_GUEST]
+    wlan.target.run(words, check=False)
 
 
 def scan(wlan: Wifi) -> None:
@@ -121,7 +120,7 @@ FRAMES = [
     Case("frame-checksum", scan, "rx_drop_checksum", match=EVENT),
     Case("frame-duplicated", ping, None, match=DATA),
     Case("frame-duplicated", ask, "response_drop_unexpected", match=RESPONSE),
-    Case("frame-reordered", ping_burst, None, match=DATA, count=5),
+    Case("frame-reordered", ping_in_parts, None, match=DATA, count=5),
     Case("frame-lost", ping, "idle_transactions", match=DATA),
     Case("header-if-type", ping, "rx_drop_interface", match=DATA),
     Case("header-if-type", ping, "rx_drop_interface", match=DATA, arg=15),
