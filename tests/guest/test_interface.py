@@ -171,9 +171,9 @@ def test_interrupts_count_under_load(connected: Wifi) -> None:
     lines = [name for name in after if name.startswith(device)]
     controller = [name for name in after if re.search(r"30830000\.spi|spi_imx", name)]
     assert lines and controller, after
-    # At least one handshake edge for each of 40 requests and replies.
-    assert sum(after[name] - before[name] for name in lines) >= 80
-    assert sum(after[name] - before[name] for name in controller) >= 80
+    # A transaction carries one frame each way: in a slow guest the answer to the request before.
+    assert sum(after[name] - before[name] for name in lines) >= 40
+    assert sum(after[name] - before[name] for name in controller) >= 40
     assert connected.target.run("grep spi /proc/interrupts").ok
 
 
