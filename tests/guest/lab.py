@@ -24,6 +24,7 @@ from harness.wifi import Wifi
 GENERATIONS = ("g1", "g2")
 TRACING = "/sys/kernel/tracing"
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
+LOCKDEP_STOPPED = "grep -qs 'debug_locks: *0' /proc/lockdep_stats"
 # One scan of all memory, in an emulated processor.
 LEAK_SECONDS = 120.0
 
@@ -69,6 +70,11 @@ class Lab:
             self._klog.begin(self._label)
             self._apply(self._settings)
             self._leak_checker = self._guest.run(["test", "-e", KMEMLEAK], check=False).ok
+            # It stops at its first report: one from before the first test would hide all that follow.
+            if self._guest.run(LOCKDEP_STOPPED, check=False).ok:
+                console = self._guest.machine.run_dir / "console.log"
+                self.discard()
+                raise HarnessError("lockdep stopped while the guest booted", hint=f"its report: {console}")
             self._record()
             self._doubtful = False
         return self._guest
