@@ -48,7 +48,7 @@ def test_hang_shows_where_and_leaves_nothing_running(
     monkeypatch.setattr(console, "MARGIN", 3.0)
     # The console's shell stops; the kernel lives on and answers a break on the line.
     with pytest.raises(GuestHangError, match=r"no answer within .* to: kill -STOP") as caught:
-        victim.run("kill -STOP $(cut -d' ' -f4 /proc/$$/stat)", timeout=1)
+        victim.run("kill -STOP $(cut -d' ' -f4 /proc/$$/stat)", timeout=5)
     assert "sysrq: Show Blocked State" in victim.console.since(0)
     assert "sysrq" in str(caught.value)
     pid = victim.machine.pid
