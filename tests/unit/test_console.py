@@ -8,6 +8,7 @@ import os
 import pty
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,8 @@ class Shell:
         pid, self.master = pty.fork()
         if pid == 0:
             os.environ["PATH"] = f"{directory}:{os.environ['PATH']}"
+            # Who runs the tests in the background has it ignored, and a shell cannot trap that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvp("sh", ["sh"])
         self.pid = pid
         self.console = Console(ours)
