@@ -226,6 +226,9 @@ def test_the_access_point_is_started_again(ap: Radio, sta: Radio, kind: str, goo
                 daemon.wait("CTRL-EVENT-CONNECTED", BACK_SECONDS, count=2)
                 assert sta.ping(AP_ADDRESS) == 3
                 assert again.count("AP-STA-CONNECTED") == 1
+    # hostapd leaves the type that it found: the killed one's.
+    ap.run("ip", "link", "set", "dev", ap.interface, "down")
+    ap.iw("set", "type", "managed")
 
 
 PROBE = r"probe client [0-9a-f:]+ \(cookie [0-9a-f]+\): "
