@@ -51,7 +51,8 @@ INTERRUPT = "\x03"
 
 # What the shell learns; works in dash and in busybox' ash. $1 is always the number of the frame. Markers are
 # built from two halves, so that an echo of this text is not taken for one. A command runs in a session of
-# its own, without the terminal; Ctrl-C ends it, with all it started: SIGTERM first, then SIGKILL.
+# its own, without the terminal; Ctrl-C ends it, with all it started: SIGTERM first, then SIGKILL. As
+# the command ends it may hit base64 instead: once more, then.
 FUNCTIONS = f"""
 set +m
 mkdir -p {DIRECTORY}
@@ -60,7 +61,8 @@ __c= __s=0 __l=0
 __m() {{ printf '\\n%s%s\\n' '@@' "$1"; }}
 __n() {{ : >{DIRECTORY}/cmd; __m "ack $1."; }}
 __a() {{ printf %b "$2" >>{DIRECTORY}/cmd; __m "ack $1."; }}
-__o() {{ __t=; [ ! -s {DIRECTORY}/$1 ] || __t=$(base64 {DIRECTORY}/$1); __m "$1 $2 ${{#__t}}"
+__o() {{ __t=; [ ! -s {DIRECTORY}/$1 ] || __t=$(base64 {DIRECTORY}/$1) || __t=$(base64 {DIRECTORY}/$1)
+__m "$1 $2 ${{#__t}}"
 printf %s "$__t"; }}
 __p() {{ __o out $1; __o err $1; __m "end $1 $__s $__l fin"; }}
 __i() {{ [ -n "$__c" ] || return; __k=TERM; [ $__l = 0 ] || __k=KILL; __l=1 __w=1
