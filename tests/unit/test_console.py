@@ -180,7 +180,7 @@ def test_text_that_looks_like_a_kernel_message_is_kept(shell: Shell) -> None:
 
 
 def test_guest_ends_what_takes_too_long_and_stays_usable(shell: Shell) -> None:
-    frame = shell.console.execute("echo begun; sleep 60", 1)
+    frame = shell.console.execute("echo begun; sleep 60", 0.3)
     assert (frame.status, frame.late, frame.stdout) == (124, True, b"begun\n")
     assert shell.console.execute("echo still here", 5).stdout == b"still here\n"
 
@@ -189,9 +189,7 @@ def test_time_limits_one_after_the_other(shell: Shell) -> None:
     """Ctrl-C that comes as a command ends harms neither it nor the next one."""
     for n in range(10):
         frame = shell.console.execute(f"echo {n}; sleep 0.1", 0.1)
-        assert frame.status == (124 if frame.late else 0)
-        # On a busy machine the limit is over before the shell has begun.
-        assert frame.late or frame.stdout == f"{n}\n".encode()
+        assert frame.stdout == f"{n}\n".encode() and frame.status == (124 if frame.late else 0)
         assert shell.console.execute(f"echo after {n}", 5) == replace(
             frame, status=0, late=False, stdout=f"after {n}\n".encode(), seconds=ANY
         )
