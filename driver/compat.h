@@ -38,7 +38,7 @@
 #endif
 
 #if !ESP_KERNEL(6, 2)
-/* Late stable releases have it under both names. */
+/* Late stable releases have timer_delete_sync() themselves. */
 #define timer_delete_sync del_timer_sync
 #define timer_shutdown_sync del_timer_sync
 #endif

@@ -33,29 +33,17 @@ def threads(target: Target) -> list[str]:
     return [name for name in own if re.search(r"esp|spi\d+\.\d", name)]
 
 
-def shrink(target: Target) -> None:
-    """Free what only waits to be freed, in every cache: what is left is in use."""
+def in_use(target: Target) -> tuple[int, int]:
+    """Active socket buffers, and unreclaimable slab memory (KiB), once what can be freed is freed."""
+    # In every cache: half-empty slabs alone go up and down by hundreds of KiB.
     target.run("echo 3 >/proc/sys/vm/drop_caches; for f in /sys/kernel/slab/*/shrink; do echo 1 >$f; done")
-
-
-def buffers(target: Target) -> int:
-    """Active socket buffers."""
-    shrink(target)
     counts = {
         line.split()[0]: int(line.split()[1])
         for line in target.read_file("/proc/slabinfo").decode().splitlines()[2:]
     }
-    return sum(counts.get(name, 0) for name in CACHES)
-
-
-def kernel_memory(target: Target) -> int:
-    """Unreclaimable slab memory, KiB."""
-    # Half-empty slabs alone go up and down by hundreds of KiB.
-    shrink(target)
-    text = target.read_file("/proc/meminfo").decode()
-    found = re.search(r"SUnreclaim: +(\d+) kB", text)
+    found = re.search(r"SUnreclaim: +(\d+) kB", target.read_file("/proc/meminfo").decode())
     assert found is not None
-    return int(found[1])
+    return sum(counts.get(name, 0) for name in CACHES), int(found[1])
 
 
 def one_round(wlan: Wifi) -> None:
@@ -75,18 +63,19 @@ def test_twenty_times_load_associate_ping_unload(wlan: Wifi, esp: Coprocessor) -
     wlan.unload()
     for _ in range(WARM_UP):
         one_round(wlan)
-    memory, skbs = kernel_memory(target), buffers(target)
+    skbs, memory = in_use(target)
     for _ in range(ROUNDS):
         one_round(wlan)
     assert sorted(threads(target)) == sorted(idle), "a thread stayed behind"
     assert not target.run("ls /sys/class/net/wlan* /sys/class/ieee80211/*", check=False).ok
     assert not target.run("grep spi0.0 /proc/interrupts", check=False).ok, "an interrupt stayed requested"
+    skbs_after, memory_after = in_use(target)
     # What processors keep may grow to its limit; one of each ping's buffers lost would be three times that.
     kept = KEPT_PER_CPU * int(target.run(["nproc"]).stdout)
-    assert buffers(target) - skbs <= kept < ROUNDS * PINGS, "socket buffers were leaked"
+    assert skbs_after - skbs <= kept < ROUNDS * PINGS, "socket buffers were leaked"
     # KASAN keeps what was freed for a while. Kernels that have it have kmemleak, which looks after each test.
     if not target.run(["test", "-e", KMEMLEAK], check=False).ok:
-        assert kernel_memory(target) - memory < 16 * ROUNDS, "memory was leaked"
+        assert memory_after - memory < 16 * ROUNDS, "memory was leaked"
     assert esp.counters["unarmed-transactions"] == unarmed
 
 
