@@ -129,12 +129,12 @@ def ping(
 
 
 def first_of(result: Ping, count: int) -> Ping:
-    """What became of the first `count` requests."""
+    """What became of the first `count` requests; a ping that could not send them all in its time says so."""
     replies = {reply.sequence: reply for reply in reversed(result.replies) if reply.sequence <= count}
     times = [reply.milliseconds for reply in replies.values()]
     return replace(
         result,
-        sent=count,
+        sent=min(count, result.sent),
         received=len(times),
         minimum=min(times, default=None),
         average=statistics.mean(times) if times else None,

@@ -15,6 +15,7 @@ from harness import traffic
 from harness.coprocessor import Coprocessor
 from harness.target import Job, Target
 from harness.wifi import Bss, parse_scan, scan_script
+from tests.guest.firmware import RELEASED
 from tests.guest.lab import Lab
 
 # The controllers' addresses, by which a radio is recognised: the interfaces' names depend on who boots first.
@@ -166,6 +167,7 @@ class Radios:
             for setting, value in QUICK.items():
                 esp.set(setting, value)
             esp.set("generation", self._generation)
+            esp.set("quirks", RELEASED)
         target.run(["modprobe", "esp_hosted"])
         self._radios = {name: self._radio(target, Coprocessor(monitor, name)) for name in CONTROLLERS}
 
