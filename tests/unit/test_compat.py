@@ -68,7 +68,8 @@ def test_definitions_are_all_that_there_is() -> None:
         "#define ESP_HOSTED_COMPAT_H",
         "#define ESP_KERNEL",
     ]
-    assert len(left.splitlines()) - left.splitlines().count("") == 3
+    # The second macro has two lines.
+    assert len([line for line in left.splitlines() if line]) == 3
 
 
 @pytest.mark.slow
