@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -30,7 +29,40 @@ _MAX_DEPTH = 4
 
 
 class _KernelKconfig(kconfiglib.Kconfig):  # type: ignore[misc]
-    """kconfiglib's parser with the kernel's newer statements."""
+    """kconfiglib's parser with the kernel's newer statements.
+
+    kconfiglib takes the build's variables from the process's environment. This one has its own: the matrix
+    configures kernels in several threads, which start compilers meanwhile.
+    """
+
+    def __init__(self, tree: Path, environment: Mapping[str, str]) -> None:
+        self._tree = str(tree)
+        self._environment = {**environment, "srctree": self._tree}
+        super().__init__("Kconfig", warn=False)
+
+    @property
+    def srctree(self) -> str:
+        """The kernel tree; kconfiglib sets it from the process's environment, which does not count here."""
+        return self._tree
+
+    @srctree.setter
+    def srctree(self, value: str) -> None:
+        pass
+
+    def _fn_val(self, args: Sequence[str]) -> Any:
+        name = args[0]
+        if name == "shell" and len(args) == 2:
+            return self._shell(args[1])
+        if len(args) == 1 and name not in self.variables and name in self._environment:
+            return self._environment[name]
+        return super()._fn_val(args)
+
+    def _shell(self, command: str) -> str:
+        environment = os.environ | self._environment
+        result = subprocess.run(
+            ["sh", "-c", command], env=environment, capture_output=True, text=True, check=False
+        )
+        return " ".join(result.stdout.rstrip("\n").splitlines())
 
     def _open(self, filename: str, mode: str) -> TextIO:
         file: TextIO = super()._open(filename, mode)
@@ -122,20 +154,6 @@ class Unmet:
         return f"CONFIG_{self.name}={self.wanted} wanted, is {self.value}: {self.reason}"
 
 
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    saved = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def read_fragment(path: Path) -> dict[str, str]:
     """The assignments of a fragment or a .config, in order; `# CONFIG_X is not set` reads as `n`.
 
@@ -168,13 +186,12 @@ class Configuration:
             raise HarnessError(f"{tree} is not a kernel source tree: it has no Kconfig")
         self._arch = toolchain.arch
         self._requested: set[str] = set()
-        variables = toolchain.environment() | {"srctree": str(tree)}
+        variables = toolchain.environment()
         version = _kernel_version(tree)
         if version:
             variables["KERNELVERSION"] = version
         try:
-            with _environment(variables):
-                self._kconf = _KernelKconfig("Kconfig", warn=False)
+            self._kconf = _KernelKconfig(tree, variables)
         except kconfiglib.KconfigError as error:
             raise HarnessError(f"cannot read the Kconfig files of {tree}: {error}") from error
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -138,3 +141,27 @@ def test_bad_input(tree: Path) -> None:
 
 def test_difference() -> None:
     assert list(difference({"A": "y", "B": "m"}, {"A": "y", "C": "y"})) == [("B", "m", "n"), ("C", "n", "y")]
+
+
+def test_two_trees_are_read_at_once(tmp_path: Path) -> None:
+    """As the rows of a matrix do: each waits in a command of its Kconfig until the other is as far."""
+    trees = [tmp_path / "first", tmp_path / "second"]
+    for tree in trees:
+        place = tree / "arch/arm64"
+        place.mkdir(parents=True)
+        os.mkfifo(tree / "gate")
+        (tree / "Kconfig").write_text(
+            'text := $(shell,cat $srctree/gate)\nsource "arch/$(SRCARCH)/Kconfig"\n'
+        )
+        (place / "Kconfig").write_text('config TREE\n\tstring\n\tdefault "$(text) $(SRCARCH)"\n')
+    with ThreadPoolExecutor() as pool, ExitStack() as opened:
+        readers = []
+        gates = []
+        for tree in trees:
+            readers.append(pool.submit(Configuration, tree, Toolchain("arm64")))
+            gates.append(opened.enter_context((tree / "gate").open("w")))
+        assert "SRCARCH" not in os.environ
+        for tree, reader, gate in zip(trees, readers, gates, strict=True):
+            with gate:
+                gate.write(f"{tree.name}\n")
+            assert reader.result().value("TREE") == f"{tree.name} arm64"
