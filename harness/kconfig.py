@@ -59,10 +59,8 @@ class _KernelKconfig(kconfiglib.Kconfig):  # type: ignore[misc]
 
     def _shell(self, command: str) -> str:
         environment = os.environ | self._environment
-        result = subprocess.run(
-            ["sh", "-c", command], env=environment, capture_output=True, text=True, check=False
-        )
-        return " ".join(result.stdout.rstrip("\n").splitlines())
+        result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False)
+        return " ".join(result.stdout.decode("utf-8", "replace").rstrip("\n").splitlines())
 
     def _open(self, filename: str, mode: str) -> TextIO:
         file: TextIO = super()._open(filename, mode)

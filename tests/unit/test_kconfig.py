@@ -139,6 +139,17 @@ def test_bad_input(tree: Path) -> None:
         Configuration(tree, Toolchain("arm64"))
 
 
+def test_a_command_may_print_anything(tmp_path: Path) -> None:
+    (tmp_path / "Kconfig").write_text(
+        r"""text := $(shell,printf 'a\377b\nc\n\n')
+config TEXT
+	string
+	default "$(text)"
+"""
+    )
+    assert Configuration(tmp_path, Toolchain("arm64")).value("TEXT") == "a\ufffdb c"
+
+
 def test_difference() -> None:
     assert list(difference({"A": "y", "B": "m"}, {"A": "y", "C": "y"})) == [("B", "m", "n"), ("C", "n", "y")]
 
