@@ -36,14 +36,13 @@ class _KernelKconfig(kconfiglib.Kconfig):  # type: ignore[misc]
     """
 
     def __init__(self, tree: Path, environment: Mapping[str, str]) -> None:
-        self._tree = str(tree)
-        self._environment = {**environment, "srctree": self._tree}
+        self._environment = {**os.environ, **environment, "srctree": str(tree)}
         super().__init__("Kconfig", warn=False)
 
     @property
     def srctree(self) -> str:
         """The kernel tree; kconfiglib sets it from the process's environment, which does not count here."""
-        return self._tree
+        return self._environment["srctree"]
 
     @srctree.setter
     def srctree(self, value: str) -> None:
@@ -58,8 +57,9 @@ class _KernelKconfig(kconfiglib.Kconfig):  # type: ignore[misc]
         return super()._fn_val(args)
 
     def _shell(self, command: str) -> str:
-        environment = os.environ | self._environment
-        result = subprocess.run(["sh", "-c", command], env=environment, capture_output=True, check=False)
+        result = subprocess.run(
+            ["sh", "-c", command], env=self._environment, capture_output=True, check=False
+        )
         return " ".join(result.stdout.decode("utf-8", "replace").rstrip("\n").splitlines())
 
     def _open(self, filename: str, mode: str) -> TextIO:
