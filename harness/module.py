@@ -63,7 +63,7 @@ def _tree(kernel: Kernel, source: Path) -> Path:
     # A kernel that can count lines is told to count ours; one with KUnit gets the driver's suites.
     counts = symbols.get("GCOV_KERNEL") == "y"
     options = [
-        *(["GCOV_PROFILE=y"] if counts else []),
+        *(["GCOV_PROFILE=y", f"KCFLAGS={counting_flags(kernel.toolchain.arch)}"] if counts else []),
         *(["CONFIG_ESP_HOSTED_KUNIT_TEST=m"] if symbols.get("KUNIT") in ("y", "m") else []),
     ]
     # gcov's notes name the directory that was compiled in, and each checkout has its own.
@@ -96,6 +96,15 @@ def _tree(kernel: Kernel, source: Path) -> Path:
                 shutil.copyfile(note, directory / "gcov" / note.name)
 
     return cache.entry("module", key, make, f"module {NAME}.ko for {kernel.release}")
+
+
+def counting_flags(arch: str) -> str:
+    """How a compiler counts lines that several processors run at once.
+
+    Without atomic counters they lose each other's counts, and gcov then reckons with branches that were taken
+    a negative number of times. A kernel has no libgcc to count out of line.
+    """
+    return "-fprofile-update=prefer-atomic" + (" -mno-outline-atomics" if arch == "arm64" else "")
 
 
 def suites(built: Path) -> list[Path]:

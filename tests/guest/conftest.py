@@ -13,6 +13,7 @@ import pytest
 
 from harness import coverage, cpio, farm, paths, qemu, rootfs, scenario, selftests
 from harness.coprocessor import AccessPoint, Coprocessor
+from harness.errors import HarnessError
 from harness.kerneltable import UnavailableError
 from harness.klog import Finding
 from harness.prepare import Prepared, prepare
@@ -253,7 +254,12 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One figure for all guests of the run, where the kernel counts lines."""
     made = config.stash.get(PREPARED, None)
-    found = coverage.report(made.kernel, paths.run_dir()) if made and coverage.counted(made.kernel) else None
+    try:
+        found = (
+            coverage.report(made.kernel, paths.run_dir()) if made and coverage.counted(made.kernel) else None
+        )
+    except HarnessError as error:
+        pytest.exit(f"no figure for the coverage: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
     if found:
         terminalreporter.write_sep("=", f"coverage: {found}")
         terminalreporter.write_line(f"{paths.run_dir() / coverage.REPORT / 'index.html'}")

@@ -29,6 +29,51 @@ int main(int argc, char **argv)
 }
 """
 
+THREADS = """\
+#include <pthread.h>
+
+static volatile int done;
+
+static void count(void)
+{
+	done = 1;
+}
+
+static void *run(void *unused)
+{
+	for (int i = 0; i < 10000000; i++)
+		count();
+	return unused;
+}
+
+int main(void)
+{
+	pthread_t other;
+
+	pthread_create(&other, 0, run, 0);
+	run(0);
+	return pthread_join(other, 0);
+}
+"""
+
+
+def test_no_count_is_lost_between_processors(tmp_path: Path) -> None:
+    (tmp_path / "threads.c").write_text(THREADS)
+    flags = module.counting_flags("x86").split()
+    # Without -pthread, which gcc takes for the same request.
+    command = ["gcc", "--coverage", *flags, "-c", "-o", "threads.o", "threads.c"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    subprocess.run(["gcc", "--coverage", "-pthread", "-o", "threads", "threads.o"], check=True, cwd=tmp_path)
+    subprocess.run([tmp_path / "threads"], check=True, cwd=tmp_path)
+    subprocess.run(["gcov", "threads.c"], check=True, cwd=tmp_path, capture_output=True)
+    lines = (tmp_path / "threads.c.gcov").read_text().splitlines()
+    assert [line.split(":")[0].strip() for line in lines if "done = 1" in line] == ["20000000"]
+
+
+def test_the_kernel_has_no_libgcc() -> None:
+    assert "-mno-outline-atomics" in module.counting_flags("arm64")
+    assert "-mno-outline-atomics" not in module.counting_flags("arm")
+
 
 @pytest.mark.slow
 def test_lines_of_two_guests_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
