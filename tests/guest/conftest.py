@@ -254,10 +254,10 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """One figure for all guests of the run, where the kernel counts lines."""
     made = config.stash.get(PREPARED, None)
+    if not made or not coverage.counted(made.kernel):
+        return
     try:
-        found = (
-            coverage.report(made.kernel, paths.run_dir()) if made and coverage.counted(made.kernel) else None
-        )
+        found = coverage.report(made.kernel, paths.run_dir())
     except HarnessError as error:
         pytest.exit(f"no figure for the coverage: {error}", returncode=pytest.ExitCode.TESTS_FAILED)
     if found:
