@@ -18,7 +18,7 @@ from harness.errors import HarnessError
 from harness.klog import Finding, KernelLog
 from harness.qemu import MachineConfig
 from harness.scenario import SSID
-from harness.target import QemuTarget, Target
+from harness.target import TIMEOUT, Command, QemuTarget, Target, render
 from harness.wifi import Wifi
 
 GENERATIONS = ("g1", "g2")
@@ -266,6 +266,16 @@ def watched(config: pytest.Config, fixture: str, lab: Lab) -> Iterator[Lab]:
     yield lab
     lab.discard()
     del labs[fixture]
+
+
+def seconds_of(target: Target, command: Command, timeout: float = TIMEOUT) -> float:
+    """Run a command; the seconds it took by the target's own clock. Errors as `Target.run`.
+
+    In a guest whose time is the model's they do not depend on how busy the host is.
+    """
+    timed = f"read a b </proc/uptime; {render(command)} || exit; read c d </proc/uptime; echo $a $c"
+    begin, end = (float(word) for word in target.run(timed, timeout=timeout).stdout.split()[-2:])
+    return end - begin
 
 
 def need_tracing(target: Target) -> None:

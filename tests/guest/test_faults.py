@@ -19,7 +19,7 @@ from harness.coprocessor import AccessPoint, Coprocessor, difference
 from harness.errors import HarnessError
 from harness.target import CommandTimeoutError
 from harness.wifi import SCAN_SECONDS, Wifi, scan_script
-from tests.guest.lab import Lab
+from tests.guest.lab import Lab, seconds_of
 
 MS = 1_000_000
 DATA, RESPONSE, EVENT = 0, 2, 3
@@ -361,25 +361,23 @@ def test_a_quarter_of_all_frames_is_bad(lab: Lab, working: Wifi, esp: Coprocesso
     "fault",
     ["handshake-stuck-low", "handshake-stuck-high", "data-ready-stuck-high", "hang", "hang-lines-high"],
 )
-def test_unload_is_prompt_whatever_the_chip_does(
-    lab: Lab, working: Wifi, esp: Coprocessor, fault: str
-) -> None:
-    with esp.fault(fault, must_fire=True):
-        job = working.target.spawn(["ping", "-q", "-f", "-w", "5", traffic.HOST_FROM_GUEST])
-        result = working.target.run(["rmmod", "esp_hosted"], timeout=30)
+def test_unload_is_prompt_whatever_the_chip_does(paced_lab: Lab, paced: Wifi, fault: str) -> None:
+    with paced_lab.esp.fault(fault, must_fire=True):
+        job = paced.target.spawn(["ping", "-q", "-f", "-w", "5", traffic.HOST_FROM_GUEST])
+        seconds = seconds_of(paced.target, "rmmod esp_hosted", timeout=30)
         job.stop()
-    assert not working.loaded()
-    assert result.seconds < UNLOAD_SECONDS
-    recovered(lab)
+    assert not paced.loaded()
+    assert seconds < UNLOAD_SECONDS
+    recovered(paced_lab)
 
 
-def test_unload_is_prompt_while_a_command_waits(lab: Lab, working: Wifi, esp: Coprocessor) -> None:
-    with esp.fault("command-silent", match=RSSI, must_fire=True) as fault:
-        job = working.target.spawn(["iw", "dev", working.interface, "station", "dump"])
+def test_unload_is_prompt_while_a_command_waits(paced_lab: Lab, paced: Wifi) -> None:
+    with paced_lab.esp.fault("command-silent", match=RSSI, must_fire=True) as fault:
+        job = paced.target.spawn(["iw", "dev", paced.interface, "station", "dump"])
         deadline = time.monotonic() + 10
         while not fault.fired:
             assert time.monotonic() < deadline, "the command did not reach the firmware"
-        result = working.target.run(["rmmod", "esp_hosted"], timeout=30)
+        seconds = seconds_of(paced.target, "rmmod esp_hosted", timeout=30)
         job.wait(check=False)
-    assert result.seconds < UNLOAD_SECONDS
-    recovered(lab)
+    assert seconds < UNLOAD_SECONDS
+    recovered(paced_lab)

@@ -13,7 +13,7 @@ from harness import scenario, traffic
 from harness.coprocessor import Coprocessor
 from harness.target import Job, Target
 from harness.wifi import Wifi
-from tests.guest.lab import Lab
+from tests.guest.lab import Lab, seconds_of
 from tests.guest.shutdown import halt_in_traffic
 from tests.guest.waits import LogMark, wait_counter, wait_running
 
@@ -38,12 +38,7 @@ def sleepy(wlan: Wifi) -> Iterator[Wifi]:
 
 def suspend(target: Target) -> float:
     """Suspend to idle and resume; seconds it took beyond the sleep itself."""
-    result = target.run(
-        "read a b </proc/uptime; echo freeze >/sys/power/state || exit; read c d </proc/uptime; echo $a $c",
-        timeout=60,
-    )
-    begin, end = (float(word) for word in result.stdout.split())
-    return end - begin - ASLEEP_SECONDS
+    return seconds_of(target, "echo freeze >/sys/power/state", timeout=60) - ASLEEP_SECONDS
 
 
 @contextmanager
