@@ -159,9 +159,9 @@ def paced(paced_lab: Lab) -> Wifi:
     return paced_lab.connected()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def server() -> Iterator[IperfServer]:
-    """An iperf3 server on the host's loopback."""
+    """An iperf3 server on the host's loopback, for one test: it waits forever for a client that was lost."""
     with IperfServer() as running:
         yield running
 

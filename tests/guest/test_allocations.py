@@ -116,21 +116,22 @@ def test_bind_with_each_allocation_failing_once(wlan: Wifi) -> None:
     wlan.connect(scenario.SSID)
 
 
-def test_allocations_that_fail_now_and_then(connected: Wifi, server: IperfServer) -> None:
+def test_allocations_that_fail_now_and_then(connected: Wifi) -> None:
     target, interface = connected.target, connected.interface
     with failing(target):
         for _ in range(ROUNDS):
-            for words in (
-                ["ping", "-n", "-c", "10", "-i", "0.02", "-W", "1", "10.0.2.2"],
-                ["iw", "dev", interface, "scan"],
-                traffic.iperf_command(server.port, seconds=1),
-                ["ethtool", "-S", interface],
-                ["iw", "dev", interface, "disconnect"],
-                ["ip", "link", "set", "dev", interface, "down"],
-                ["ip", "link", "set", "dev", interface, "up"],
-                ["iw", "dev", interface, "connect", "-w", scenario.SSID],
-            ):
-                target.run(["timeout", "30", *words], timeout=60, check=False)
+            with IperfServer() as server:
+                for words in (
+                    ["ping", "-n", "-c", "10", "-i", "0.02", "-W", "1", "10.0.2.2"],
+                    ["iw", "dev", interface, "scan"],
+                    traffic.iperf_command(server.port, seconds=1),
+                    ["ethtool", "-S", interface],
+                    ["iw", "dev", interface, "disconnect"],
+                    ["ip", "link", "set", "dev", interface, "down"],
+                    ["ip", "link", "set", "dev", interface, "up"],
+                    ["iw", "dev", interface, "connect", "-w", scenario.SSID],
+                ):
+                    target.run(["timeout", "30", *words], timeout=60, check=False)
     assert injected(target) > ROUNDS
     # It may have given up on something, not on the device: no reload is needed.
     target.run(["ip", "link", "set", "dev", interface, "down"])
