@@ -89,17 +89,16 @@ def reconnect(wlan: Wifi) -> None:
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_unbind_and_bind_in_the_middle_of_traffic(
-    connected: Wifi, esp: Coprocessor, direction: traffic.Direction
+    connected: Wifi, esp: Coprocessor, server: IperfServer, direction: traffic.Direction
 ) -> None:
     target, device = connected.target, connected.device()
-    with IperfServer() as server:
-        job = target.spawn(traffic.iperf_command(server.port, direction=direction, seconds=60))
-        connected.wait_packets("tx" if direction == "up" else "rx", 100)
-        connected.unbind(device)
-        assert not target.run(["ip", "link", "show", "dev", connected.interface], check=False).ok
-        connected.bind(device)
-        connected.wait_interface()
-        job.stop()
+    job = target.spawn(traffic.iperf_command(server.port, direction=direction, seconds=60))
+    connected.wait_packets("tx" if direction == "up" else "rx", 100)
+    connected.unbind(device)
+    assert not target.run(["ip", "link", "show", "dev", connected.interface], check=False).ok
+    connected.bind(device)
+    connected.wait_interface()
+    job.stop()
     reconnect(connected)
     assert esp.state == "running"
 
@@ -114,22 +113,22 @@ def test_unload_in_the_middle_of_a_scan(wlan: Wifi) -> None:
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-def test_down_in_the_middle_of_traffic(connected: Wifi, direction: traffic.Direction) -> None:
-    with IperfServer() as server:
-        job = connected.target.spawn(traffic.iperf_command(server.port, direction=direction, seconds=60))
-        connected.wait_packets("tx" if direction == "up" else "rx", 100)
-        connected.down()
-        job.stop()
+def test_down_in_the_middle_of_traffic(
+    connected: Wifi, server: IperfServer, direction: traffic.Direction
+) -> None:
+    job = connected.target.spawn(traffic.iperf_command(server.port, direction=direction, seconds=60))
+    connected.wait_packets("tx" if direction == "up" else "rx", 100)
+    connected.down()
+    job.stop()
     assert "UP" not in connected.ip_link()["flags"]
     reconnect(connected)
 
 
-def test_unload_in_the_middle_of_traffic(connected: Wifi) -> None:
-    with IperfServer() as server:
-        job = connected.target.spawn(traffic.iperf_command(server.port, seconds=60))
-        connected.wait_packets("tx", 100)
-        connected.unload()
-        job.stop()
+def test_unload_in_the_middle_of_traffic(connected: Wifi, server: IperfServer) -> None:
+    job = connected.target.spawn(traffic.iperf_command(server.port, seconds=60))
+    connected.wait_packets("tx", 100)
+    connected.unload()
+    job.stop()
     assert not connected.loaded()
     connected.load()
     reconnect(connected)
